@@ -1,0 +1,67 @@
+// The event loop of one thread: epoll, timers, and work posted from other threads. Used by workers and by the main loop.
+//
+// Registrations are edge-triggered and made once per descriptor (a listening socket asks for level-triggered, and says why).
+// epoll_data carries the descriptor and a 32-bit registration id; an event whose id is not the descriptor's present one is stale
+// (the descriptor was closed and its number used again within the same batch) and dropped.
+//
+// A descriptor is always taken out with px_loop_remove (EPOLL_CTL_DEL) before it is closed or passed to another process: while
+// another process holds the same open file, close() alone would leave it reporting for ever.
+#ifndef PX_LOOP_H
+#define PX_LOOP_H
+
+#include "include/px_base.h"
+
+typedef struct px_loop px_loop;
+struct px_handle;
+struct px_timer;
+
+// `events`: PX_READABLE | PX_WRITABLE | PX_HANGUP (both directions ended or error) | PX_READ_HANGUP (EPOLLRDHUP).
+typedef void (*px_handle_fn)(struct px_handle *handle, uint32_t events);
+typedef void (*px_timer_fn)(struct px_timer *timer);
+typedef void (*px_post_fn)(void *context);
+
+enum { PX_READABLE = 1, PX_WRITABLE = 2, PX_HANGUP = 4, PX_READ_HANGUP = 8 };
+enum { PX_LEVEL = 1, PX_EXCLUSIVE = 2, PX_READ_ONLY = 4 };  // flags of px_loop_add; none = edge-triggered, both directions
+
+// Embedded in whatever owns the descriptor; the loop borrows it between add and remove.
+struct px_handle {
+    px_handle_fn on_events;
+    int32_t fd;             // -1 while not registered
+    uint32_t registration;
+};
+
+// Embedded; must not move while armed. Resolution 1 ms, never early.
+struct px_timer {
+    struct px_timer *next, **link;  // list of one wheel slot; link == NULL: not armed
+    px_timer_fn on_fire;
+    uint64_t due_ms;
+};
+
+px_loop *px_loop_create(struct px_detail *detail);
+void px_loop_destroy(px_loop *loop);
+
+// 0 or -errno.
+int px_loop_add(px_loop *loop, struct px_handle *handle, int fd, uint32_t flags);
+// EPOLL_CTL_DEL; the descriptor stays open and its owner's. Safe inside callbacks, also for other handles of the same batch.
+void px_loop_remove(px_loop *loop, struct px_handle *handle);
+
+// Re-arms if armed. Counted from the actual time, not the turn's cached one: costs a clock read, so a timer that is pushed back
+// at every event is better left to fire and armed again for what is left.
+void px_timer_arm(px_loop *loop, struct px_timer *timer, uint64_t delay_ms);
+void px_timer_cancel(px_loop *loop, struct px_timer *timer);                  // fine if not armed
+static inline bool px_timer_is_armed(const struct px_timer *timer) { return timer->link != NULL; }
+
+// Time cached once per turn, CLOCK_MONOTONIC.
+uint64_t px_loop_now_ms(const px_loop *loop);
+
+// Run `fn(context)` on the loop's thread in a coming turn, in order. Any thread. -ENOMEM.
+int px_loop_post(px_loop *loop, px_post_fn fn, void *context);
+
+// One turn: wait for events (at most timeout_ms, -1 = until the next timer), run what is due. Returns callbacks run or -errno.
+int px_loop_turn(px_loop *loop, int timeout_ms);
+// Turns until px_loop_stop.
+int px_loop_run(px_loop *loop);
+// Ends the run after the present callback; what that turn had left is delivered by the next run or turn. Any thread.
+void px_loop_stop(px_loop *loop);
+
+#endif

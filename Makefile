@@ -1,0 +1,29 @@
+# Every target is a line or two; what is longer is a script in Tests/tools. `make help` lists them.
+.DEFAULT_GOAL := build
+.PHONY: help all build run test check fmt asan tsan fuzz bench demo clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+all: build ## the same as build
+build: ## ./proxy and ./restarter, optimised, one file each (the default)
+	@Tests/tools/build.sh
+run: build ## build, then serve the embedded example: echo on 127.0.0.1:10000, admin on 127.0.0.1:9901
+	@exec ./proxy
+test: build ## every test: C core, Swift modules, end to end with real processes, benchmarks briefly
+	@Tests/tools/test.sh
+check: ## layers, headers, both compilers, boundary, format, a bounded fuzz run
+	@Tests/tools/check.sh
+fmt: ## format Swift sources in place
+	@swift format --in-place --recursive --parallel Sources Tests Package.swift
+asan: ## C and Swift unit tests under address and undefined-behaviour sanitizers
+	@Tests/tools/sanitize.sh asan
+tsan: ## C and Swift unit tests under the thread sanitizer
+	@Tests/tools/sanitize.sh tsan
+fuzz: ## fuzz every target for FUZZ_SECONDS (600) each
+	@Tests/tools/fuzz.sh $${FUZZ_SECONDS:-600}
+bench: ## measure with the C microbenchmarks (BENCH_FLAGS=--json for JSON)
+	@swift run -c release benchmarks $(BENCH_FLAGS)
+demo: build ## restart ten times under load and print what the clients saw
+	@Tests/tools/demo.sh
+clean: ## remove what was built
+	@rm -rf .build .build-* proxy restarter

@@ -1,0 +1,60 @@
+/// What the machine wants done. The driver carries effects out in order and feeds the outcomes back as events.
+public enum RestartEffect: Hashable, Sendable {
+    // child
+    case lookForParent
+    case sendHello
+    /// Adopt what was inherited, ask the parent for extra sockets if some are wanted (`extraSocketsArrived` answers, at once if none are).
+    case adoptInheritance
+    /// Open what is missing and start the workers (`prepared` or `failed` answers). `cold`: nothing was inherited.
+    case prepare(cold: Bool)
+    /// listen() on what does not listen yet, announce ourselves on the links to older generations, then compare-and-swap who serves
+    /// (`serviceTaken` answers). nil: no other generation.
+    case takeService(from: UInt64?)
+    case sendReady
+    case sendBye(ByeWord, to: RestartPeer)
+    /// The parent is dead or left: fold its statistics, forget the link.
+    case forgetParent
+
+    // serving
+    /// Listeners, admin and control socket; links to older generations are read again.
+    case startAccepting
+    case stopAccepting
+
+    // parent
+    case sendWelcomeAndInheritance
+    case refuseChild(RestartFailure)
+    /// End an attempt that did not take over: forget the child, keep accepting on everything it left listening.
+    case forgetChild(reason: RestartFailure)
+    /// SIGKILL through its pidfd.
+    case fenceChild
+    /// Make the word of who serves ours: compare-and-swap it from the first of these epochs that has it, unless it is ours
+    /// already (`serviceTaken` answers).
+    case takeServiceBack(from: [UInt64])
+    /// Tell the child that we accept no more, and give it the links to older generations.
+    case sendDraining
+    /// The child is gone after it took over: fold its statistics, count a rollback.
+    case recordRollback(RestartFailure)
+    /// Arm the force deadline and begin to report progress.
+    case beginDrain
+    case endDrain
+    case closeAll
+
+    case arm(RestartTimer)
+    case cancel(RestartTimer)
+    case note(RestartNote)
+    case reportFailure(RestartFailure)
+    case exit(Int32)
+}
+
+public enum RestartPeer: Hashable, Sendable {
+    case parent, child
+    /// All older generations that still drain.
+    case older
+}
+
+/// Milestones for the log, the report and the supervisor.
+public enum RestartNote: Hashable, Sendable {
+    case connectedToParent, welcomed, inherited, prepared, warmedUp, coldAtDeadline, tookOver, parentDrains
+    case parentSilent, parentDied, parentLeft(ByeWord)
+    case childAppeared(epoch: UInt64), childTookOver(epoch: UInt64), drainBegan, drained, forced, rolledBack(from: UInt64), fenced
+}

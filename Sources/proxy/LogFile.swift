@@ -1,0 +1,46 @@
+import Glibc
+
+/// The file lines go to. Its descriptor stays the same number for the process's whole life; reopening puts the new file behind it,
+/// so whoever holds the number never writes to a closed one.
+final class LogFile: Sendable {
+    struct Failure: Error, Equatable {
+        var path: String
+        var code: Int32
+
+        var error: OptionError {
+            OptionError(
+                id: "PX-U017", message: "unable to open log file '\(path)': \(String(cString: strerror(code))) (errno \(code))",
+                remedy: "Give --log-path a file in a directory that exists and that this user may write to.")
+        }
+    }
+
+    let descriptor: Int32
+    /// nil: stderr.
+    let path: String?
+
+    /// Opens `path`, or takes stderr.
+    init(path: String?) throws(Failure) {
+        self.path = path
+        descriptor = if let path { try Self.open(path) } else { STDERR_FILENO }
+    }
+
+    deinit {
+        if path != nil { close(descriptor) }
+    }
+
+    /// For logrotate: a file that was moved away is made anew. On failure the old one stays in use.
+    func reopen() throws(Failure) {
+        guard let path else { return }
+        let fresh = try Self.open(path)
+        defer { close(fresh) }
+        // dup2 clears close-on-exec; nothing execs between the two calls, and what starts a process closes what it does not pass.
+        guard dup2(fresh, descriptor) == descriptor, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw Failure(path: path, code: errno) }
+    }
+
+    /// O_APPEND, so that two generations can write to one file; readable, so that a partial last line can be found.
+    private static func open(_ path: String) throws(Failure) -> Int32 {
+        let fd = Glibc.open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0o644)
+        guard fd >= 0 else { throw Failure(path: path, code: errno) }
+        return fd
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+
+/// What a load client counted; the names are those of its JSON.
+public struct LoadReport: Decodable, Sendable {
+    public struct Latency: Decodable, Sendable { public let count, p50, p99, p999, max: Int }
+    public let mode: String
+    public let seconds: Double
+    public let tried, ok, refused, reset, eof_before_reply, short_reply, wrong_bytes: Int
+    public let connect_timeout, reply_timeout, close_timeout, local, other, failed, open: Int
+    public let exchanges, bytes_sent, bytes_received, retries: Int
+    public let latency_us, marked_us: Latency
+
+    /// Every outcome but ok, in words; empty when there was none.
+    public var failures: String {
+        let counts = [
+            ("refused", refused), ("reset", reset), ("eof before reply", eof_before_reply), ("short reply", short_reply),
+            ("wrong bytes", wrong_bytes), ("connect timeout", connect_timeout), ("reply timeout", reply_timeout),
+            ("close timeout", close_timeout), ("local", local), ("other", other),
+        ]
+        return counts.filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
+    }
+}
+
+/// The load client, in a process of its own.
+public final class LoadClient {
+    public enum Mode: String { case connect, hold, bulk, server = "echo-server" }
+
+    public let process: ChildProcess
+    private let mode: Mode
+
+    public init(_ scenario: Scenario, _ mode: Mode, _ endpoint: Endpoint, _ options: [String] = []) throws {
+        self.mode = mode
+        process = try scenario.start(
+            Programs.loadClient, [mode.rawValue, endpoint.description, "--events"] + options, name: "load-\(mode.rawValue)")
+    }
+
+    /// hold: until every session has had its first verified exchange. server: until it listens.
+    public func waitUntilEstablished(within seconds: Double = 20) throws {
+        let event = mode == .server ? "\"event\":\"listening\"" : "\"event\":\"established\""
+        do {
+            try eventually(event, within: seconds) { process.output.contains(event) }
+        } catch {
+            throw HarnessError("\(error)\n\(process.tail())")
+        }
+    }
+
+    /// Latencies from here on are counted apart, until `endMark()`.
+    public func beginMark() { process.signal(SIGUSR1) }
+    public func endMark() { process.signal(SIGUSR2) }
+
+    /// Connections it has seen fail so far.
+    public var failuresSoFar: Int { process.output.split(separator: "\n").filter { $0.contains("\"event\":\"failure\"") }.count }
+
+    /// Tell it to finish what it has begun, and read what it counted.
+    public func stop(within seconds: Double = 30) throws -> LoadReport {
+        process.signal(SIGTERM)
+        return try report(within: seconds)
+    }
+
+    /// Wait for its own end (a count or a duration was given).
+    public func report(within seconds: Double = 60) throws -> LoadReport {
+        try process.waitForExit(within: seconds)
+        guard let line = process.output.split(separator: "\n").last(where: { $0.hasPrefix("{\"mode\"") }) else {
+            throw HarnessError("no report\n\(process.tail())")
+        }
+        return try JSONDecoder().decode(LoadReport.self, from: Data(line.utf8))
+    }
+}
+
+/// The programs under test and those that help.
+public enum Programs {
+    /// The package's root.
+    public static let root = String(#filePath.components(separatedBy: "/Tests/Harness/")[0])
+    public static let proxy = path("PROXY_BINARY", "\(root)/proxy")
+    public static let restarter = path("RESTARTER_BINARY", "\(root)/restarter")
+    /// Built beside whatever program this is linked into.
+    public static let loadClient = path("LOAD_CLIENT", "\(directoryOfThisProgram)/load-client")
+
+    private static var directoryOfThisProgram: String {
+        let exe = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return String(exe[..<(exe.lastIndex(of: "/") ?? exe.startIndex)])
+    }
+
+    private static func path(_ variable: String, _ standard: String) -> String {
+        guard let value = ProcessInfo.processInfo.environment[variable], !value.isEmpty else { return standard }
+        return value.hasPrefix("/") ? value : "\(root)/\(value)"
+    }
+}

@@ -1,0 +1,127 @@
+import Foundation
+
+/// Where something listens.
+public enum Endpoint: Equatable, Sendable, CustomStringConvertible {
+    case v4(Int)
+    case v6(Int)
+    case pipe(String)
+
+    public var description: String {
+        switch self {
+        case .v4(let port): "127.0.0.1:\(port)"
+        case .v6(let port): "[::1]:\(port)"
+        case .pipe(let path): path
+        }
+    }
+}
+
+/// A blocking client socket with a deadline on every call, for tests that look at one connection.
+public final class TestSocket {
+    private var fd: Int32
+
+    public init(_ endpoint: Endpoint, within seconds: Double = 5) throws {
+        let family = switch endpoint { case .v4: AF_INET; case .v6: AF_INET6; case .pipe: AF_UNIX }
+        fd = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { throw HarnessError("socket: \(Self.error(errno))") }
+        setTimeout(seconds)
+        let code = Self.withAddress(endpoint) { Glibc.connect(fd, $0, $1) }
+        guard code == 0 else {
+            let reason = Self.error(errno)
+            close()
+            throw HarnessError("connect \(endpoint): \(reason)")
+        }
+    }
+
+    deinit { close() }
+
+    public func close() {
+        if fd >= 0 { Glibc.close(fd) }
+        fd = -1
+    }
+
+    public func setTimeout(_ seconds: Double) {
+        var time = timeval(tv_sec: Int(seconds), tv_usec: Int((seconds - seconds.rounded(.down)) * 1e6))
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    public func send(_ bytes: [UInt8]) throws {
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes { Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            guard count > 0 else { throw HarnessError("send: \(Self.error(errno))") }
+            sent += count
+        }
+    }
+
+    /// What comes next, empty at the end.
+    public func receive(_ limit: Int = 65536) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: limit)
+        let count = recv(fd, &bytes, limit, 0)
+        guard count >= 0 else { throw HarnessError("recv: \(Self.error(errno))") }
+        return Array(bytes.prefix(count))
+    }
+
+    public func receiveAll() throws -> [UInt8] {
+        var all: [UInt8] = []
+        while case let part = try receive(), !part.isEmpty { all += part }
+        return all
+    }
+
+    public func shutdownWrite() { shutdown(fd, Int32(SHUT_WR)) }
+
+    /// One verified exchange with an echoing server.
+    public func echo(_ text: String = "are you there?") throws {
+        let bytes = Array(text.utf8)
+        try send(bytes)
+        var reply: [UInt8] = []
+        while reply.count < bytes.count {
+            let part = try receive(bytes.count - reply.count)
+            guard !part.isEmpty else { throw HarnessError("end after \(reply.count) of \(bytes.count) bytes") }
+            reply += part
+        }
+        guard reply == bytes else { throw HarnessError("other bytes came back") }
+    }
+
+    /// Whether the other side has ended or reset it, without waiting.
+    public var isCut: Bool {
+        var byte: UInt8 = 0
+        let count = recv(fd, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+        return count == 0 || (count < 0 && errno != EAGAIN)
+    }
+
+    private static func error(_ number: Int32) -> String { String(cString: strerror(number)) }
+
+    static func isFree(port: Int) -> Bool {
+        let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        defer { Glibc.close(fd) }
+        var on: Int32 = 1
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        return withAddress(.v4(port)) { bind(fd, $0, $1) } == 0
+    }
+
+    private static func withAddress<R>(_ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+        switch endpoint {
+        case .v4(let port):
+            let address = sockaddr_in(
+                sin_family: UInt16(AF_INET), sin_port: UInt16(port).bigEndian, sin_addr: in_addr(s_addr: UInt32(0x7F00_0001).bigEndian),
+                sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
+            return rebound(address, body)
+        case .v6(let port):
+            var address = sockaddr_in6()
+            address.sin6_family = UInt16(AF_INET6)
+            address.sin6_port = UInt16(port).bigEndian
+            address.sin6_addr = in6addr_loopback
+            return rebound(address, body)
+        case .pipe(let path):
+            var address = sockaddr_un()
+            address.sun_family = UInt16(AF_UNIX)
+            withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix(107)) }
+            return rebound(address, body)
+        }
+    }
+
+    private static func rebound<A, R>(_ address: A, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+        withUnsafeBytes(of: address) { body($0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count)) }
+    }
+}
