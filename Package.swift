@@ -6,8 +6,10 @@ import PackageDescription
 let coreFlags: [CSetting] = [
     .headerSearchPath("."),
     .define("_GNU_SOURCE"),
-    .unsafeFlags(["-std=gnu17", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes",
-                  "-Wmissing-prototypes", "-Wvla", "-Wno-unused-parameter"]),
+    .unsafeFlags([
+        "-std=gnu17", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes",
+        "-Wmissing-prototypes", "-Wvla", "-Wno-unused-parameter",
+    ]),
     .unsafeFlags(["-O3"], .when(configuration: .release)),
 ]
 let swiftFlags: [SwiftSetting] = [
@@ -48,9 +50,11 @@ let package = Package(
             name: "ProxyConfigTests", dependencies: ["ProxyConfig", "ProxyModel"], path: "Tests/ProxyConfigTests", exclude: ["Fixtures"],
             swiftSettings: swiftFlags),
         .testTarget(
-            name: "RestarterTests", dependencies: ["restarter", "FakeProxy", "Harness", "ProxyCore", "ProxyModel"], swiftSettings: swiftFlags),
+            name: "RestarterTests", dependencies: ["restarter", "FakeProxy", "Harness", "ProxyCore", "ProxyModel"],
+            swiftSettings: swiftFlags),
         // Misbehaves on request, for the tests of the restarter.
-        .executableTarget(name: "FakeProxy", dependencies: ["ProxyCore", "ProxyModel"], path: "Tests/FakeProxy", swiftSettings: swiftFlags),
+        .executableTarget(
+            name: "FakeProxy", dependencies: ["ProxyCore", "ProxyModel"], path: "Tests/FakeProxy", swiftSettings: swiftFlags),
         // Runner and tests in one program; tests see the core's private headers and its hidden symbols (static link).
         .executableTarget(
             name: "CProxyCoreTests", dependencies: ["CProxyCore"], path: "Tests/CProxyCoreTests", exclude: ["run.sh"],

@@ -11,7 +11,12 @@ public struct AdminRequest: Sendable, Equatable {
     public var body: [UInt8]
 
     public init(method: String, path: String, query: String = "", origin: String = "", host: String = "", body: [UInt8] = []) {
-        self.method = method; self.path = path; self.query = query; self.origin = origin; self.host = host; self.body = body
+        self.method = method
+        self.path = path
+        self.query = query
+        self.origin = origin
+        self.host = host
+        self.body = body
     }
 }
 
@@ -28,7 +33,8 @@ public struct AdminResponse: Sendable, Equatable {
     static let commonHeaders = "cache-control: no-cache, max-age=0\r\nx-content-type-options: nosniff\r\n"
 
     public init(status: UInt32 = 200, contentType: String = AdminResponse.plainText, extraHeaders: String = "", _ text: String) {
-        self.status = status; self.contentType = contentType
+        self.status = status
+        self.contentType = contentType
         self.extraHeaders = Self.commonHeaders + extraHeaders
         body = Array(text.utf8)
     }
@@ -54,12 +60,18 @@ public enum AdminAction: Sendable, Equatable {
 public struct ComponentLevel: Sendable, Equatable {
     public var component: String
     public var level: String
-    public init(component: String, level: String) { self.component = component; self.level = level }
+    public init(component: String, level: String) {
+        self.component = component
+        self.level = level
+    }
 }
 
 /// The answer, and what is to be done.
 public struct AdminReply: Sendable, Equatable {
     public var response: AdminResponse
     public var action: AdminAction?
-    public init(_ response: AdminResponse, action: AdminAction? = nil) { self.response = response; self.action = action }
+    public init(_ response: AdminResponse, action: AdminAction? = nil) {
+        self.response = response
+        self.action = action
+    }
 }

@@ -26,7 +26,9 @@ public enum AdminRouter {
         }
         guard request.method != "POST" || isSameOrigin(request) else {
             return AdminReply(
-                AdminResponse(status: 403, "Origin \(request.origin) is not this server (\(request.host)): a page from elsewhere may not change it.\n"))
+                AdminResponse(
+                    status: 403, "Origin \(request.origin) is not this server (\(request.host)): a page from elsewhere may not change it.\n"
+                ))
         }
         return route.answer(request, AdminQuery(request.query), snapshot)
     }
@@ -42,7 +44,8 @@ public enum AdminRouter {
     // MARK: - Routes
 
     private static func page(
-        _ path: String, _ help: String, _ parameters: [Route.Parameter] = [], _ answer: @escaping (AdminQuery, AdminSnapshot) -> AdminResponse
+        _ path: String, _ help: String, _ parameters: [Route.Parameter] = [],
+        _ answer: @escaping (AdminQuery, AdminSnapshot) -> AdminResponse
     ) -> Route {
         Route(path: path, help: help, parameters: parameters) { _, query, snapshot in AdminReply(answer(query, snapshot)) }
     }
@@ -70,23 +73,31 @@ public enum AdminRouter {
             page("/memory", "print current allocation/heap usage") { MemoryPage.response($1) },
             page("/ready", "print server state, return 200 if LIVE, otherwise return 503") { ServerPages.ready($1) },
             page("/restart_report", "the last restart: steps, durations, outcome") { GenerationsPage.restartReport($1) },
-            page("/runtime", "print runtime values") { _, _ in .json(.object([.init("layers", .array([])), .init("entries", .object([]))])) },
+            page("/runtime", "print runtime values") { _, _ in .json(.object([.init("layers", .array([])), .init("entries", .object([]))]))
+            },
             page("/server_info", "print server version/status information") { ServerPages.info($1) },
             page("/stats", "print server stats", StatsPage.parameters) { StatsPage.response($0, $1) },
-            page("/stats/prometheus", "print server stats in prometheus format", StatsPage.prometheusParameters) { StatsPage.prometheus($0, $1) },
+            page("/stats/prometheus", "print server stats in prometheus format", StatsPage.prometheusParameters) {
+                StatsPage.prometheus($0, $1)
+            },
         ]
     }
 
     private static var mutatingRoutes: [Route] {
         [
-            mutation("/drain_listeners", "drain listeners", [
-                .init(name: "graceful", help: "keep accepting for the drain time, then stop"),
-                .init(name: "skip_exit", help: "with graceful: drain, but never stop accepting"),
-                .init(name: "inboundonly", help: "only listeners whose traffic_direction is INBOUND"),
-            ]) { .drainListeners(graceful: $0.has("graceful"), skipExit: $0.has("skip_exit"), inboundOnly: $0.has("inboundonly")) },
+            mutation(
+                "/drain_listeners", "drain listeners",
+                [
+                    .init(name: "graceful", help: "keep accepting for the drain time, then stop"),
+                    .init(name: "skip_exit", help: "with graceful: drain, but never stop accepting"),
+                    .init(name: "inboundonly", help: "only listeners whose traffic_direction is INBOUND"),
+                ]
+            ) { .drainListeners(graceful: $0.has("graceful"), skipExit: $0.has("skip_exit"), inboundOnly: $0.has("inboundonly")) },
             mutation("/healthcheck/fail", "cause the server to fail health checks") { _ in .failHealthcheck(true) },
             mutation("/healthcheck/ok", "cause the server to pass health checks") { _ in .failHealthcheck(false) },
-            Route(path: "/logging", help: "query/change logging levels", mutates: true, parameters: LoggingPage.parameters) { LoggingPage.reply($1, $2) },
+            Route(path: "/logging", help: "query/change logging levels", mutates: true, parameters: LoggingPage.parameters) {
+                LoggingPage.reply($1, $2)
+            },
             mutation("/quitquitquit", "exit the server") { _ in .quit },
             mutation("/reopen_logs", "reopen access logs and the log file") { _ in .reopenLogs },
             mutation("/reset_counters", "reset all counters to zero") { _ in .resetCounters },

@@ -26,7 +26,8 @@ public struct AdminSnapshot {
 
 public struct ServerStatus: Sendable, Equatable {
     public enum State: Int64, Sendable {
-        case live = 0, draining, preInitializing, initializing
+        case live = 0
+        case draining, preInitializing, initializing
         public var text: String {
             switch self {
             case .live: "LIVE"
@@ -50,8 +51,13 @@ public struct ServerStatus: Sendable, Equatable {
     public init(
         state: State, epoch: UInt64, pid: Int32, hotRestartVersion: String, uptimeS: UInt64, uptimeAllEpochsS: UInt64, nowUnixMs: UInt64
     ) {
-        self.state = state; self.epoch = epoch; self.pid = pid; self.hotRestartVersion = hotRestartVersion
-        self.uptimeS = uptimeS; self.uptimeAllEpochsS = uptimeAllEpochsS; self.nowUnixMs = nowUnixMs
+        self.state = state
+        self.epoch = epoch
+        self.pid = pid
+        self.hotRestartVersion = hotRestartVersion
+        self.uptimeS = uptimeS
+        self.uptimeAllEpochsS = uptimeAllEpochsS
+        self.nowUnixMs = nowUnixMs
     }
 }
 
@@ -59,7 +65,10 @@ public struct ListenerStatus: Sendable, Equatable {
     public var name: String
     /// As bound (real ports), the listener's `address` first.
     public var addresses: [Address]
-    public init(name: String, addresses: [Address]) { self.name = name; self.addresses = addresses }
+    public init(name: String, addresses: [Address]) {
+        self.name = name
+        self.addresses = addresses
+    }
 }
 
 public struct ClusterStatus: Sendable, Equatable {
@@ -79,7 +88,8 @@ public struct ClusterStatus: Sendable, Equatable {
     public var maxConnections: UInt32 = 1024
     public var hosts: [Host] = []
     public init(name: String, observabilityName: String? = nil) {
-        self.name = name; self.observabilityName = observabilityName ?? name
+        self.name = name
+        self.observabilityName = observabilityName ?? name
     }
 }
 
@@ -96,7 +106,11 @@ public struct GenerationStatus: Sendable, Equatable {
     /// Force deadline; nil when not draining.
     public var drainEndsUnixMs: UInt64?
     public var configHash: UInt64 = 0
-    public init(epoch: UInt64, pid: Int32, state: String) { self.epoch = epoch; self.pid = pid; self.state = state }
+    public init(epoch: UInt64, pid: Int32, state: String) {
+        self.epoch = epoch
+        self.pid = pid
+        self.state = state
+    }
 }
 
 /// The configuration as loaded, each part as JSON text with Envoy's field names.
@@ -104,7 +118,10 @@ public struct ConfigurationDump: Sendable, Equatable {
     public struct Resource: Sendable, Equatable {
         public var name: String
         public var json: String
-        public init(name: String, json: String) { self.name = name; self.json = json }
+        public init(name: String, json: String) {
+            self.name = name
+            self.json = json
+        }
     }
     public var bootstrap = "{}"
     public var clusters: [Resource] = []

@@ -39,7 +39,8 @@ enum ClustersPage {
         [
             ("cx_active", String(host.active)), ("cx_connect_fail", String(host.connectFailures)), ("cx_total", String(host.total)),
             ("rq_active", "0"), ("rq_error", "0"), ("rq_pending_active", "0"), ("rq_success", "0"), ("rq_timeout", "0"), ("rq_total", "0"),
-            ("hostname", host.hostname), ("health_flags", host.isHealthy ? "healthy" : "/failed_eds_health"), ("weight", String(host.weight)),
+            ("hostname", host.hostname), ("health_flags", host.isHealthy ? "healthy" : "/failed_eds_health"),
+            ("weight", String(host.weight)),
             ("region", ""), ("zone", ""), ("sub_zone", ""), ("canary", "false"), ("priority", "0"), ("success_rate", "-1"),
             ("local_origin_success_rate", "-1"),
         ]
@@ -54,18 +55,23 @@ enum ClustersPage {
         return .object([
             .init("name", .string(cluster.name)),
             .init("host_statuses", .array(cluster.hosts.map(status))),
-            .init("circuit_breakers", .object([
-                .init("thresholds", .array([
-                    .object(thresholds(cluster.maxConnections)), .object([.init("priority", .string("HIGH"))] + thresholds(1024)),
-                ]))
-            ])),
+            .init(
+                "circuit_breakers",
+                .object([
+                    .init(
+                        "thresholds",
+                        .array([
+                            .object(thresholds(cluster.maxConnections)), .object([.init("priority", .string("HIGH"))] + thresholds(1024)),
+                        ]))
+                ])),
             .init("observability_name", .string(cluster.observabilityName)),
         ])
     }
 
     private static func status(_ host: ClusterStatus.Host) -> JSONValue {
         let counters: [(String, UInt64)] = [
-            ("cx_connect_fail", host.connectFailures), ("cx_total", host.total), ("rq_error", 0), ("rq_success", 0), ("rq_timeout", 0), ("rq_total", 0),
+            ("cx_connect_fail", host.connectFailures), ("cx_total", host.total), ("rq_error", 0), ("rq_success", 0), ("rq_timeout", 0),
+            ("rq_total", 0),
         ]
         let gauges: [(String, UInt64)] = [("cx_active", UInt64(max(0, host.active))), ("rq_active", 0), ("rq_pending_active", 0)]
         let stats = counters.map { stat($0, $1, []) } + gauges.map { stat($0, $1, [.init("type", .string("GAUGE"))]) }

@@ -4,7 +4,8 @@ import ProxyModel
 enum ConfigDumpPage {
     static let parameters: [AdminRouter.Route.Parameter] = [
         .init(name: "resource", help: "only one list: static_clusters or static_listeners"),
-        .init(name: "name_regex", help: "regular expression (RE2 syntax) that the names of clusters and listeners are to match, as a whole"),
+        .init(
+            name: "name_regex", help: "regular expression (RE2 syntax) that the names of clusters and listeners are to match, as a whole"),
         .init(name: "mask", help: "not supported here; use resource, or a JSON tool on the result"),
         .init(name: "include_eds", help: "accepted; endpoints are part of their clusters here"),
     ]
@@ -12,12 +13,15 @@ enum ConfigDumpPage {
     /// Lists that Envoy has and that are always empty here.
     private static let emptyLists = [
         "dynamic_listeners", "dynamic_active_clusters", "dynamic_warming_clusters", "static_route_configs", "dynamic_route_configs",
-        "inline_scoped_route_configs", "dynamic_scoped_route_configs", "static_secrets", "dynamic_active_secrets", "dynamic_warming_secrets",
+        "inline_scoped_route_configs", "dynamic_scoped_route_configs", "static_secrets", "dynamic_active_secrets",
+        "dynamic_warming_secrets",
         "static_endpoint_configs", "dynamic_endpoint_configs",
     ]
 
     static func response(_ query: AdminQuery, _ snapshot: AdminSnapshot) -> AdminResponse {
-        guard !query.has("mask") else { return .badRequest("mask is not supported here; use ?resource=static_listeners or ?resource=static_clusters") }
+        guard !query.has("mask") else {
+            return .badRequest("mask is not supported here; use ?resource=static_listeners or ?resource=static_clusters")
+        }
         var dump = snapshot.configuration()
         if let text = query["name_regex"] {
             do {
@@ -36,7 +40,10 @@ enum ConfigDumpPage {
         case "static_clusters": return list(clusters(dump).map { typed("admin.v3.ClustersConfigDump.StaticCluster", $0) })
         case "static_listeners": return list(listeners(dump).map { typed("admin.v3.ListenersConfigDump.StaticListener", $0) })
         case _ where emptyLists.contains(resource): return list([])
-        case "bootstrap": return .badRequest("bootstrap is not a repeated field. Use ?mask to get only this field; mask is not supported here: take it from the whole dump")
+        case "bootstrap":
+            return .badRequest(
+                "bootstrap is not a repeated field. Use ?mask to get only this field; mask is not supported here: take it from the whole dump"
+            )
         default: return AdminResponse(status: 404, "\(resource) not found in config dump")
         }
     }
@@ -68,7 +75,8 @@ enum ConfigDumpPage {
         dump.listeners.map { resource("listener", "config.listener.v3.Listener", $0, dump.loadedUnixMs) }
     }
 
-    private static func resource(_ key: String, _ type: String, _ item: ConfigurationDump.Resource, _ loaded: UInt64) -> [JSONValue.Member] {
+    private static func resource(_ key: String, _ type: String, _ item: ConfigurationDump.Resource, _ loaded: UInt64) -> [JSONValue.Member]
+    {
         [.init(key, .raw(withType(type, item.json))), .init("last_updated", .string(UTCTime(unixMilliseconds: loaded).rfc3339))]
     }
 

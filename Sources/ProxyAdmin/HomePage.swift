@@ -41,12 +41,18 @@ enum HomePage {
     }
 
     private static func listeners(_ snapshot: AdminSnapshot) -> String {
-        section("Listeners", ["name", "addresses"], snapshot.listeners().map { [$0.name, $0.addresses.map(\.text).joined(separator: ", ")] })
+        section(
+            "Listeners", ["name", "addresses"], snapshot.listeners().map { [$0.name, $0.addresses.map(\.text).joined(separator: ", ")] })
     }
 
     private static func clusters(_ snapshot: AdminSnapshot) -> String {
         let rows = snapshot.clusters().flatMap { cluster in
-            cluster.hosts.map { [cluster.name, $0.address.text, $0.isHealthy ? "healthy" : "unhealthy", String($0.active), String($0.total), String($0.connectFailures)] }
+            cluster.hosts.map {
+                [
+                    cluster.name, $0.address.text, $0.isHealthy ? "healthy" : "unhealthy", String($0.active), String($0.total),
+                    String($0.connectFailures),
+                ]
+            }
         }
         return section("Clusters", ["cluster", "host", "health", "active", "total", "failed connects"], rows)
     }
@@ -59,7 +65,8 @@ enum HomePage {
     private static var commands: String {
         let items = AdminRouter.routes.sorted { $0.path < $1.path }.map { route in
             let name = escaped(route.path)
-            let form = "<form method=\"post\" action=\"\(name)\" onsubmit=\"return confirm('POST \(name)?')\"><button>\(name)</button></form>"
+            let form =
+                "<form method=\"post\" action=\"\(name)\" onsubmit=\"return confirm('POST \(name)?')\"><button>\(name)</button></form>"
             let link = route.mutates ? form : "<a href=\"\(name)\">\(name)</a>"
             return "<li>\(link) \(escaped(route.help))</li>"
         }

@@ -15,7 +15,10 @@ public indirect enum JSONValue: Sendable, Equatable {
     public struct Member: Sendable, Equatable {
         public var key: String
         public var value: JSONValue
-        public init(_ key: String, _ value: JSONValue) { self.key = key; self.value = value }
+        public init(_ key: String, _ value: JSONValue) {
+            self.key = key
+            self.value = value
+        }
     }
 
     public static func number<I: BinaryInteger>(_ value: I) -> JSONValue { .number(String(value)) }
@@ -74,7 +77,10 @@ public indirect enum JSONValue: Sendable, Equatable {
         var inString = false
         var escaped = false
         var opened = false  // the last thing printed opened a container
-        func newLine() { out.append(UInt8(ascii: "\n")); out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: depth)) }
+        func newLine() {
+            out.append(UInt8(ascii: "\n"))
+            out.append(contentsOf: repeatElement(UInt8(ascii: " "), count: depth))
+        }
         for byte in json.utf8 {
             if inString {
                 out.append(byte)

@@ -31,7 +31,9 @@ struct LinearPattern {
     private let program: [Instruction]
 
     init(_ pattern: String) throws(Failure) {
-        guard pattern.unicodeScalars.count <= Self.lengthLimit else { throw Failure("pattern is longer than \(Self.lengthLimit) characters") }
+        guard pattern.unicodeScalars.count <= Self.lengthLimit else {
+            throw Failure("pattern is longer than \(Self.lengthLimit) characters")
+        }
         var parser = PatternParser(pattern)
         let tree = try parser.parse()
         var program: [Instruction] = []
@@ -67,7 +69,9 @@ struct LinearPattern {
         program[jump] = .jump(program.count)
     }
 
-    private static func emitRepeated(_ node: PatternNode, _ minimum: Int, _ maximum: Int?, into program: inout [Instruction]) throws(Failure) {
+    private static func emitRepeated(_ node: PatternNode, _ minimum: Int, _ maximum: Int?, into program: inout [Instruction])
+        throws(Failure)
+    {
         for _ in 0..<minimum {
             let before = program.count
             try emit(node, into: &program)

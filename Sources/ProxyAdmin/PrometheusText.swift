@@ -33,7 +33,9 @@ struct PrometheusText {
     mutating func add(_ generations: [GenerationStatus]) {
         for generation in generations {
             let labels = [TagExtraction.Label(name: "envoy_generation", value: String(generation.epoch))] + fixedLabels
-            add("gauge", "envoy_server_generation_connections", ["envoy_server_generation_connections{\(Self.text(labels))} \(generation.connections)"])
+            add(
+                "gauge", "envoy_server_generation_connections",
+                ["envoy_server_generation_connections{\(Self.text(labels))} \(generation.connections)"])
         }
     }
 
@@ -52,7 +54,10 @@ struct PrometheusText {
     private func histogram(_ name: String, _ labels: String, _ sum: UInt64, _ summary: HistogramSummary) -> [String] {
         let lead = labels.isEmpty ? "" : labels + ","
         let buckets = summary.buckets(.cumulative).map { "\(name)_bucket{\(lead)le=\"\(HistogramSummary.text($0.bound))\"} \($0.count)" }
-        return buckets + ["\(name)_bucket{\(lead)le=\"+Inf\"} \(summary.total)", "\(name)_sum{\(labels)} \(sum)", "\(name)_count{\(labels)} \(summary.total)"]
+        return buckets + [
+            "\(name)_bucket{\(lead)le=\"+Inf\"} \(summary.total)", "\(name)_sum{\(labels)} \(sum)",
+            "\(name)_count{\(labels)} \(summary.total)",
+        ]
     }
 
     private static func text(_ labels: [TagExtraction.Label]) -> String {
@@ -78,7 +83,9 @@ struct PrometheusText {
 
     private static func isWordByte(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "_"):
+            true
         default: false
         }
     }

@@ -10,7 +10,10 @@ public struct ServerStatistic: Sendable, Equatable {
     }
     public var name: String
     public var kind: Kind
-    init(_ name: String, _ kind: Kind) { self.name = name; self.kind = kind }
+    init(_ name: String, _ kind: Kind) {
+        self.name = name
+        self.kind = kind
+    }
 }
 
 /// Names of server.*, Envoy's and, below them, ours. The core registers what belongs to listeners, clusters and proxies.

@@ -23,7 +23,8 @@ enum StatsJSON {
         let computed = histograms.map { name, summary in
             let values = HistogramSummary.quantiles.map { percent in
                 JSONValue.object([
-                    .init("cumulative", summary.quantile(percent).map { .number(HistogramSummary.text($0)) } ?? .null), .init("interval", .null),
+                    .init("cumulative", summary.quantile(percent).map { .number(HistogramSummary.text($0)) } ?? .null),
+                    .init("interval", .null),
                 ])
             }
             return JSONValue.object([.init("name", .string(name)), .init("values", .array(values))])
@@ -37,7 +38,8 @@ enum StatsJSON {
     private static func bucketList(_ name: String, _ summary: HistogramSummary, _ kind: StatsPage.Buckets) -> JSONValue {
         let buckets = summary.buckets(kind).map { bucket in
             JSONValue.object([
-                .init("upper_bound", .number(HistogramSummary.text(bucket.bound))), .init("interval", .null), .init("cumulative", .number(bucket.count)),
+                .init("upper_bound", .number(HistogramSummary.text(bucket.bound))), .init("interval", .null),
+                .init("cumulative", .number(bucket.count)),
             ])
         }
         return .object([.init("name", .string(name)), .init("buckets", .array(buckets))])

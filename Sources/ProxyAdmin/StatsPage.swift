@@ -30,7 +30,8 @@ enum StatsPage {
         case "html", "active-html":
             return render(query, snapshot) {
                 let text = HomePage.escaped(StatsText.text($0, lows: snapshot.bucketLows, buckets: buckets))
-                return AdminResponse(contentType: AdminResponse.html, HomePage.page(title: "proxy: statistics", body: "<pre>\n\(text)</pre>"))
+                return AdminResponse(
+                    contentType: AdminResponse.html, HomePage.page(title: "proxy: statistics", body: "<pre>\n\(text)</pre>"))
             }
         case "prometheus": return prometheus(query, snapshot)
         default: return .badRequest(usage)

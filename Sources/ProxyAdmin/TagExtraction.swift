@@ -33,7 +33,10 @@ struct TagExtraction: Equatable {
 
     private mutating func takeOwner() {
         if family.hasPrefix("listener.admin.") { return }
-        let owners = [("listener.", "envoy_listener_address"), ("cluster.", "envoy_cluster_name"), ("tcp.", "envoy_tcp_prefix"), ("udp.", "envoy_udp_prefix")]
+        let owners = [
+            ("listener.", "envoy_listener_address"), ("cluster.", "envoy_cluster_name"), ("tcp.", "envoy_tcp_prefix"),
+            ("udp.", "envoy_udp_prefix"),
+        ]
         guard let (prefix, label) = owners.first(where: { family.hasPrefix($0.0) }), let leaf = family.lastIndex(of: ".") else { return }
         let start = family.index(family.startIndex, offsetBy: prefix.utf8.count)
         guard start < leaf else { return }
@@ -55,7 +58,9 @@ struct TagExtraction: Equatable {
     private mutating func takeResponseCode() {
         guard let mark = family.lastIndex(of: "_") else { return }
         let code = family[family.index(after: mark)...]
-        guard family[..<mark].hasSuffix("_rq"), code.utf8.count == 3, let first = code.utf8.first, (0x31...0x35).contains(first) else { return }
+        guard family[..<mark].hasSuffix("_rq"), code.utf8.count == 3, let first = code.utf8.first, (0x31...0x35).contains(first) else {
+            return
+        }
         if code.hasSuffix("xx") {
             labels.insert(Label(name: "envoy_response_code_class", value: String(code.prefix(1))), at: 0)
             family.replaceSubrange(code.startIndex..., with: "xx")

@@ -36,7 +36,8 @@ public final class ControlBlock {
 
 public struct GenerationRecord: Sendable, Equatable {
     public enum State: UInt32, Sendable {
-        case initializing = 0, serving, draining, stopping
+        case initializing = 0
+        case serving, draining, stopping
         public var text: String {
             switch self {
             case .initializing: "initializing"

@@ -9,7 +9,10 @@ public struct CoreError: Error, Sendable, CustomStringConvertible {
     public var text: String
 
     public init(code: Int32, call: String, object: String = "", text: String = "") {
-        self.code = code; self.call = call; self.object = object; self.text = text
+        self.code = code
+        self.call = call
+        self.object = object
+        self.text = text
     }
 
     init(_ detail: px_detail) {

@@ -14,7 +14,10 @@ public final class Engine {
         public var accessLogFlushMs: UInt32
         public var accessLogMinBytes: UInt32
         public init(workers: UInt32, epoch: UInt64, accessLogFlushMs: UInt32, accessLogMinBytes: UInt32) {
-            self.workers = workers; self.epoch = epoch; self.accessLogFlushMs = accessLogFlushMs; self.accessLogMinBytes = accessLogMinBytes
+            self.workers = workers
+            self.epoch = epoch
+            self.accessLogFlushMs = accessLogFlushMs
+            self.accessLogMinBytes = accessLogMinBytes
         }
     }
 
@@ -42,7 +45,10 @@ public final class Engine {
         public var workerIndex: UInt32
         public var address: SocketAddress
         public init(listener: String, addressIndex: UInt32, workerIndex: UInt32, address: SocketAddress) {
-            self.listener = listener; self.addressIndex = addressIndex; self.workerIndex = workerIndex; self.address = address
+            self.listener = listener
+            self.addressIndex = addressIndex
+            self.workerIndex = workerIndex
+            self.address = address
         }
     }
 

@@ -188,7 +188,9 @@ public final class AdminServer {
     public func respond(to request: UInt64, status: Int, contentType: String, extraHeaders: String, body: [UInt8]) {
         body.withUnsafeBufferPointer { bytes in
             var nothing: UInt8 = 0
-            px_admin_respond(handle, request, UInt32(status), contentType, extraHeaders, bytes.baseAddress ?? withUnsafePointer(to: &nothing) { $0 }, bytes.count)
+            px_admin_respond(
+                handle, request, UInt32(status), contentType, extraHeaders, bytes.baseAddress ?? withUnsafePointer(to: &nothing) { $0 },
+                bytes.count)
         }
     }
 }

@@ -2,7 +2,10 @@ internal import CProxyCore
 
 /// Two single-producer rings in shared memory, one each way, between a parent and its child.
 public final class MessageQueue {
-    public enum Side: UInt32 { case parent = 0, child }
+    public enum Side: UInt32 {
+        case parent = 0
+        case child
+    }
     let handle: OpaquePointer
 
     private init(_ handle: OpaquePointer) { self.handle = handle }

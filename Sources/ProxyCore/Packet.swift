@@ -2,7 +2,10 @@ internal import CProxyCore
 
 /// A message of the control protocol being composed, with the descriptors that go with it.
 public struct Packet {
-    public enum Value { case integer(UInt64), bytes([UInt8]) }
+    public enum Value {
+        case integer(UInt64)
+        case bytes([UInt8])
+    }
     public var version: UInt16
     public var type: UInt16
     public var sequence: UInt32
@@ -10,7 +13,9 @@ public struct Packet {
     public var descriptors: [Descriptor] = []
 
     public init(type: UInt16, version: UInt16 = Protocol.newest, sequence: UInt32 = 0) {
-        self.type = type; self.version = version; self.sequence = sequence
+        self.type = type
+        self.version = version
+        self.sequence = sequence
     }
 
     public mutating func put(_ tag: UInt16, _ value: UInt64) { fields.append((tag, .integer(value))) }
@@ -60,7 +65,8 @@ public struct ReceivedPacket {
         }
         guard result == 0 else { throw CoreError(code: result, call: "parse message") }
         guard Int(packet.descriptors) == descriptors.count else {
-            throw CoreError(code: -Int32(PX_E_DESCRIPTOR_COUNT.rawValue), call: "parse message",
+            throw CoreError(
+                code: -Int32(PX_E_DESCRIPTOR_COUNT.rawValue), call: "parse message",
                 text: "says \(packet.descriptors) descriptors, \(descriptors.count) came")
         }
         self.version = packet.version

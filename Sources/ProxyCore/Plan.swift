@@ -46,7 +46,8 @@ public final class Plan {
             keepalive_interval_s: cluster.keepalive?.intervalS ?? 0)
         let index = try check(px_plan_add_cluster(plan, &spec), "cluster", cluster.name)
         for endpoint in cluster.endpoints {
-            let host: String, port: UInt16
+            let host: String
+            let port: UInt16
             switch endpoint.address {
             case .socket(let name, let number): (host, port) = (name, number)
             case .pipe(let path, _): (host, port) = (path, 0)
@@ -95,7 +96,9 @@ public final class Plan {
         }
         for log in proxy.accessLogs {
             let operations = log.operations.map {
-                px_log_op(kind: px_log_op_kind(rawValue: UInt32($0.kind.rawValue))!, text: texts.keep($0.text), max_length: $0.maxLength, json: $0.json)
+                px_log_op(
+                    kind: px_log_op_kind(rawValue: UInt32($0.kind.rawValue))!, text: texts.keep($0.text), max_length: $0.maxLength,
+                    json: $0.json)
             }
             let file = try check(px_plan_add_access_log(plan, log.path, operations, operations.count), "access log", log.path)
             try check(px_plan_attach_access_log(plan, index, UInt32(file)), "access log", log.path)

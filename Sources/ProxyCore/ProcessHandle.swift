@@ -1,4 +1,5 @@
 internal import CProxyCore
+
 #if canImport(Glibc)
     internal import Glibc
 #endif
@@ -35,9 +36,11 @@ public enum Processes {
     public static func spawn(
         path: String, arguments: [String], environment: [String], inherit: [(from: Int32, to: Int32)] = [], newSession: Bool = false
     ) throws(CoreError) -> SpawnedProcess {
-        let argv = CStringArray(arguments), envp = CStringArray(environment)
+        let argv = CStringArray(arguments)
+        let envp = CStringArray(environment)
         let pairs = inherit.flatMap { [$0.from, $0.to] }
-        var pid: Int32 = 0, pidfd: Int32 = -1
+        var pid: Int32 = 0
+        var pidfd: Int32 = -1
         _ = try checked("spawn") { detail in
             path.withCString { path in
                 pairs.withUnsafeBufferPointer { pairs in
@@ -55,7 +58,9 @@ public enum Processes {
 
     /// Reap one ended child (-1: any) without waiting.
     public static func reap(_ pid: Int32 = -1) -> (pid: Int32, ending: Ending)? {
-        var reaped: Int32 = 0, code: Int32 = 0, signal: Int32 = 0
+        var reaped: Int32 = 0
+        var code: Int32 = 0
+        var signal: Int32 = 0
         guard px_reap(pid, &reaped, &code, &signal) == 1 else { return nil }
         return (reaped, signal > 0 ? .signalled(signal) : .exited(code))
     }

@@ -119,13 +119,16 @@ public enum Tag {
 }
 
 public enum InheritedKind: UInt8 {
-    case statisticsBlock = 1, adminSocket, controlSocket, link
+    case statisticsBlock = 1
+    case adminSocket, controlSocket, link
 }
 
 public enum RefusalReason: UInt64, Sendable {
-    case busy = 1, epochNotAbove, version, capabilities, notServing, malformed, internalError, stopping
+    case busy = 1
+    case epochNotAbove, version, capabilities, notServing, malformed, internalError, stopping
 }
 
 public enum ByeReason: UInt64, Sendable {
-    case drained = 1, stop, failed, forced
+    case drained = 1
+    case stop, failed, forced
 }

@@ -103,7 +103,8 @@ public final class Statistics {
 
     /// Lowest value of every histogram bucket.
     public static let bucketLows: [UInt64] = (0..<UInt32(PX_HISTOGRAM_BUCKETS)).map {
-        var low: UInt64 = 0, high: UInt64 = 0
+        var low: UInt64 = 0
+        var high: UInt64 = 0
         px_histogram_bounds($0, &low, &high)
         return low
     }

@@ -9,7 +9,8 @@ public enum System {
     public static var processors: UInt32 { px_processor_count() }
     public static func raiseDescriptorLimit() -> UInt64 { px_descriptor_limit_raise() }
     public static var descriptorUsage: (limit: UInt64, used: Int64) {
-        var limit: UInt64 = 0, used: Int64 = 0
+        var limit: UInt64 = 0
+        var used: Int64 = 0
         px_descriptor_usage(&limit, &used)
         return (limit, used)
     }

@@ -89,7 +89,9 @@ public enum ArgumentRewriting {
         /// The base id in use: a dynamic one must be found again, not chosen anew.
         public var baseID: UInt32?
         public init(configPath: String? = nil, epoch: UInt64? = nil, baseID: UInt32? = nil) {
-            self.configPath = configPath; self.epoch = epoch; self.baseID = baseID
+            self.configPath = configPath
+            self.epoch = epoch
+            self.baseID = baseID
         }
     }
 

@@ -38,13 +38,19 @@ public enum Address: Sendable, Equatable, Hashable {
 
 public struct SocketOption: Sendable, Equatable {
     public enum State: Sendable, Equatable { case prebind, bound, listening }
-    public enum Value: Sendable, Equatable { case int(Int32), bytes([UInt8]) }
+    public enum Value: Sendable, Equatable {
+        case int(Int32)
+        case bytes([UInt8])
+    }
     public var level: Int32
     public var name: Int32
     public var value: Value
     public var state: State
     public init(level: Int32, name: Int32, value: Value, state: State) {
-        self.level = level; self.name = name; self.value = value; self.state = state
+        self.level = level
+        self.name = name
+        self.value = value
+        self.state = state
     }
 }
 
@@ -68,7 +74,9 @@ public struct Listener: Sendable, Equatable {
     public var filterChainName: String?
     public var filter: Filter
     public init(name: String, addresses: [ListenerAddress], filter: Filter) {
-        self.name = name; self.addresses = addresses; self.filter = filter
+        self.name = name
+        self.addresses = addresses
+        self.filter = filter
     }
 }
 
@@ -76,7 +84,8 @@ public struct ListenerAddress: Sendable, Equatable {
     public var address: Address
     public var socketOptions: [SocketOption]
     public init(address: Address, socketOptions: [SocketOption] = []) {
-        self.address = address; self.socketOptions = socketOptions
+        self.address = address
+        self.socketOptions = socketOptions
     }
 }
 
@@ -90,7 +99,10 @@ public struct TcpProxy: Sendable, Equatable {
     public struct Target: Sendable, Equatable {
         public var cluster: String
         public var weight: UInt32
-        public init(cluster: String, weight: UInt32) { self.cluster = cluster; self.weight = weight }
+        public init(cluster: String, weight: UInt32) {
+            self.cluster = cluster
+            self.weight = weight
+        }
     }
     public var statPrefix: String
     public var targets: [Target]
@@ -100,19 +112,26 @@ public struct TcpProxy: Sendable, Equatable {
     /// 0: off.
     public var maxDownstreamDurationMs: UInt64 = 0
     public var accessLogs: [AccessLog] = []
-    public init(statPrefix: String, targets: [Target]) { self.statPrefix = statPrefix; self.targets = targets }
+    public init(statPrefix: String, targets: [Target]) {
+        self.statPrefix = statPrefix
+        self.targets = targets
+    }
 }
 
 public struct AccessLog: Sendable, Equatable {
     public var path: String
     public var operations: [LogOperation]
-    public init(path: String, operations: [LogOperation]) { self.path = path; self.operations = operations }
+    public init(path: String, operations: [LogOperation]) {
+        self.path = path
+        self.operations = operations
+    }
 }
 
 /// One piece of a compiled access-log format; the cases are those of the core's px_log_op_kind.
 public struct LogOperation: Sendable, Equatable {
     public enum Kind: Int32, Sendable, CaseIterable {
-        case literal = 0, dash, startTime, bytesReceived, bytesSent, duration, responseFlags, responseFlagsLong, responseCode
+        case literal = 0
+        case dash, startTime, bytesReceived, bytesSent, duration, responseFlags, responseFlagsLong, responseCode
         case upstreamHost, upstreamCluster, upstreamLocalAddress, upstreamFailureReason, upstreamAttempts
         case downstreamRemote, downstreamRemoteIP, downstreamLocal, downstreamLocalIP, downstreamLocalPort
         case connectionID, terminationDetails, filterChainName, accessLogType, upstreamRemoteIP, upstreamRemotePort
@@ -123,14 +142,26 @@ public struct LogOperation: Sendable, Equatable {
     public var maxLength: UInt32
     public var json: Bool
     public init(_ kind: Kind, text: String = "", maxLength: UInt32 = 0, json: Bool = false) {
-        self.kind = kind; self.text = text; self.maxLength = maxLength; self.json = json
+        self.kind = kind
+        self.text = text
+        self.maxLength = maxLength
+        self.json = json
     }
 }
 
 public struct Cluster: Sendable, Equatable {
-    public enum Discovery: Int32, Sendable { case `static` = 0, strictDNS, logicalDNS }
-    public enum Balancing: Int32, Sendable { case roundRobin = 0, leastRequest, random }
-    public enum LookupFamily: Int32, Sendable { case auto = 0, v4Only, v6Only, v4Preferred, all }
+    public enum Discovery: Int32, Sendable {
+        case `static` = 0
+        case strictDNS, logicalDNS
+    }
+    public enum Balancing: Int32, Sendable {
+        case roundRobin = 0
+        case leastRequest, random
+    }
+    public enum LookupFamily: Int32, Sendable {
+        case auto = 0
+        case v4Only, v6Only, v4Preferred, all
+    }
     public struct Keepalive: Sendable, Equatable {
         /// 0 in any field: the system's default.
         public var probes: UInt32 = 0

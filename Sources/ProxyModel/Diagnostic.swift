@@ -20,7 +20,15 @@ public struct Diagnostic: Sendable, Equatable {
         severity: Severity, id: String, file: String, line: Int, column: Int, message: String, path: String = "",
         sourceLine: String = "", length: Int = 1, hint: String = ""
     ) {
-        self.severity = severity; self.id = id; self.file = file; self.line = line; self.column = column
-        self.message = message; self.path = path; self.sourceLine = sourceLine; self.length = length; self.hint = hint
+        self.severity = severity
+        self.id = id
+        self.file = file
+        self.line = line
+        self.column = column
+        self.message = message
+        self.path = path
+        self.sourceLine = sourceLine
+        self.length = length
+        self.hint = hint
     }
 }

@@ -9,5 +9,9 @@ public struct StatSample: Sendable, Equatable {
     public var name: String
     public var value: Value
     public var used: Bool
-    public init(name: String, value: Value, used: Bool) { self.name = name; self.value = value; self.used = used }
+    public init(name: String, value: Value, used: Bool) {
+        self.name = name
+        self.value = value
+        self.used = used
+    }
 }

@@ -55,6 +55,11 @@ public enum RestartPeer: Hashable, Sendable {
 /// Milestones for the log, the report and the supervisor.
 public enum RestartNote: Hashable, Sendable {
     case connectedToParent, welcomed, inherited, prepared, warmedUp, coldAtDeadline, tookOver, parentDrains
-    case parentSilent, parentDied, parentLeft(ByeWord)
-    case childAppeared(epoch: UInt64), childTookOver(epoch: UInt64), drainBegan, drained, forced, rolledBack(from: UInt64), fenced
+    case parentSilent, parentDied
+    case parentLeft(ByeWord)
+    case childAppeared(epoch: UInt64)
+    case childTookOver(epoch: UInt64)
+    case drainBegan, drained, forced
+    case rolledBack(from: UInt64)
+    case fenced
 }

@@ -98,6 +98,10 @@ public struct RestartFailure: Error, Hashable, Sendable {
     public var exitCode: Int32
 
     public init(step: String, id: String, message: String, remedy: String, exitCode: Int32 = 1) {
-        self.step = step; self.id = id; self.message = message; self.remedy = remedy; self.exitCode = exitCode
+        self.step = step
+        self.id = id
+        self.message = message
+        self.remedy = remedy
+        self.exitCode = exitCode
     }
 }

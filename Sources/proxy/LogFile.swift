@@ -34,7 +34,9 @@ final class LogFile: Sendable {
         let fresh = try Self.open(path)
         defer { close(fresh) }
         // dup2 clears close-on-exec; nothing execs between the two calls, and what starts a process closes what it does not pass.
-        guard dup2(fresh, descriptor) == descriptor, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else { throw Failure(path: path, code: errno) }
+        guard dup2(fresh, descriptor) == descriptor, fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0 else {
+            throw Failure(path: path, code: errno)
+        }
     }
 
     /// O_APPEND, so that two generations can write to one file; readable, so that a partial last line can be found.

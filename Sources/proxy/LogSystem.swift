@@ -21,14 +21,18 @@ final class LogSystem: Sendable {
     private let state: Mutex<State>
     private let clock: Clock
 
-    init(format: LogFormat, level: LogLevel, components: [ComponentLogLevel], identity: LogIdentity, clock: @escaping Clock = LogSystem.wallClock, sink: @escaping Sink) {
+    init(
+        format: LogFormat, level: LogLevel, components: [ComponentLogLevel], identity: LogIdentity,
+        clock: @escaping Clock = LogSystem.wallClock, sink: @escaping Sink
+    ) {
         let levels = Dictionary(components.map { ($0.component, $0.level) }, uniquingKeysWith: { $1 })
         state = Mutex(State(format: format, level: level, levels: levels, identity: identity, sink: sink))
         self.clock = clock
     }
 
     convenience init(_ options: ServerOptions, identity: LogIdentity, sink: @escaping Sink) {
-        self.init(format: options.logFormat, level: options.logLevel, components: options.componentLogLevels, identity: identity, sink: sink)
+        self.init(
+            format: options.logFormat, level: options.logLevel, components: options.componentLogLevels, identity: identity, sink: sink)
     }
 
     /// A swift-log logger for one component.

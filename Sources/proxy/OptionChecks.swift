@@ -20,7 +20,8 @@ extension ServerOptions {
         configYAML = arguments.configYAML
         allowUnknownStaticFields = arguments.allowUnknownStaticFields
         guard let mode = Mode(rawValue: arguments.mode) else {
-            throw OptionError(id: "PX-U004", message: "unknown mode '\(arguments.mode)'", remedy: "Give --mode serve, validate or init_only.")
+            throw OptionError(
+                id: "PX-U004", message: "unknown mode '\(arguments.mode)'", remedy: "Give --mode serve, validate or init_only.")
         }
         self.mode = mode
     }
@@ -80,7 +81,9 @@ extension ServerOptions {
                 remedy: "Give --file-flush-interval-msec at least 1 and --file-flush-min-size-kb at most 65536 (64 MiB).")
         }
         for entry in componentLogLevels where !LogComponents.all.contains(entry.component) {
-            warnings.append("--component-log-level names '\(entry.component)', under which nothing logs here; the components are \(LogComponents.list).")
+            warnings.append(
+                "--component-log-level names '\(entry.component)', under which nothing logs here; the components are \(LogComponents.list)."
+            )
         }
     }
 
@@ -104,7 +107,9 @@ extension ServerOptions {
         if case .number(let epoch) = restartEpoch, epoch > 0, useDynamicBaseID {
             throw OptionError(
                 id: "PX-U010", message: "cannot use --restart-epoch=\(epoch) with --use-dynamic-base-id",
-                remedy: "A dynamic base id is new, so only the first generation can choose one. Give later ones its --base-id (see --base-id-path).")
+                remedy:
+                    "A dynamic base id is new, so only the first generation can choose one. Give later ones its --base-id (see --base-id-path)."
+            )
         }
         guard (1...62).contains(maxDrainingGenerations) else {
             throw OptionError(
@@ -161,7 +166,8 @@ extension ServerOptions {
                     id: "PX-U012", message: "component log level not correctly specified '\(entry)'",
                     remedy: "Give pairs of component and level, for example --component-log-level upstream:debug,config:trace.")
             }
-            levels.append(ComponentLogLevel(component: String(parts[0]), level: try level(String(parts[1]), option: "--component-log-level")))
+            levels.append(
+                ComponentLogLevel(component: String(parts[0]), level: try level(String(parts[1]), option: "--component-log-level")))
         }
         return levels
     }
@@ -169,7 +175,8 @@ extension ServerOptions {
     /// The one warning about options that change nothing; nil when there are none.
     var withoutEffectWarning: String? {
         guard !withoutEffect.isEmpty else { return nil }
-        return "without effect here: \(withoutEffect.joined(separator: ", ")) (accepted so that an Envoy command line runs; `proxy --help` says why)"
+        return
+            "without effect here: \(withoutEffect.joined(separator: ", ")) (accepted so that an Envoy command line runs; `proxy --help` says why)"
     }
 }
 
@@ -192,7 +199,9 @@ extension StatsTag {
 
 private func isNameByte(_ byte: UInt8) -> Bool {
     switch byte {
-    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"): true
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        UInt8(ascii: "_"):
+        true
     default: false
     }
 }

@@ -20,7 +20,8 @@ struct OptionError: Error, Equatable {
     static func givenTwice(_ first: ArgumentList.Item, _ second: ArgumentList.Item) -> OptionError {
         OptionError(
             id: "PX-U002",
-            message: "(\(first.name)) -- Argument already set! (\(first.words.joined(separator: " ")), then \(second.words.joined(separator: " ")))",
+            message:
+                "(\(first.name)) -- Argument already set! (\(first.words.joined(separator: " ")), then \(second.words.joined(separator: " ")))",
             remedy: "Give the option once.")
     }
 

@@ -18,7 +18,9 @@ struct ConfigurationArguments: ParsableArguments {
         help: ArgumentHelp("Configuration given inline, merged over the file.", valueName: "text"))
     var configYAML: String?
 
-    @Option(help: ArgumentHelp("serve; validate (check the configuration, change nothing, exit); init_only (start up, then exit).", valueName: "mode"))
+    @Option(
+        help: ArgumentHelp(
+            "serve; validate (check the configuration, change nothing, exit); init_only (start up, then exit).", valueName: "mode"))
     var mode = "serve"
 
     @Flag(
@@ -68,7 +70,9 @@ struct RestartArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Older generations that may drain at a time; above that the oldest is ended.", valueName: "n"))
     var maxDrainingGenerations: UInt32 = 8
 
-    @Option(name: .customLong("rollback-window-s"), help: ArgumentHelp("How long an empty parent stays to serve again if the child dies.", valueName: "s"))
+    @Option(
+        name: .customLong("rollback-window-s"),
+        help: ArgumentHelp("How long an empty parent stays to serve again if the child dies.", valueName: "s"))
     var rollbackWindowS: UInt32 = 5
 }
 
@@ -95,7 +99,8 @@ struct WorkerArguments: ParsableArguments {
 }
 
 struct LogArguments: ParsableArguments {
-    @Option(name: [.customShort("l"), .long], help: ArgumentHelp("trace, debug, info, warning, error, critical or off.", valueName: "level"))
+    @Option(
+        name: [.customShort("l"), .long], help: ArgumentHelp("trace, debug, info, warning, error, critical or off.", valueName: "level"))
     var logLevel = "info"
 
     @Option(help: ArgumentHelp("Levels of single components, for example upstream:debug,config:trace.", valueName: "list"))
@@ -113,7 +118,8 @@ struct LogArguments: ParsableArguments {
     @Option(help: ArgumentHelp("How often access logs are written out.", valueName: "ms"))
     var fileFlushIntervalMsec: UInt32 = 10_000
 
-    @Option(name: .customLong("file-flush-min-size-kb"), help: ArgumentHelp("Write an access log out when this much waits.", valueName: "KiB"))
+    @Option(
+        name: .customLong("file-flush-min-size-kb"), help: ArgumentHelp("Write an access log out when this much waits.", valueName: "KiB"))
     var fileFlushMinSizeKB: UInt32 = 64
 }
 
@@ -121,7 +127,9 @@ struct IdentityArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Write the admin server's address and port to this file.", valueName: "file"))
     var adminAddressPath: String?
 
-    @Option(name: .customLong("local-address-ip-version"), help: ArgumentHelp("v4 or v6: which of this machine's addresses to report as ours.", valueName: "version"))
+    @Option(
+        name: .customLong("local-address-ip-version"),
+        help: ArgumentHelp("v4 or v6: which of this machine's addresses to report as ours.", valueName: "version"))
     var localAddressIPVersion = "v4"
 
     @Option(help: ArgumentHelp("In place of the configuration's node.cluster.", valueName: "name"))

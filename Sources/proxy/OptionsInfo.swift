@@ -10,7 +10,8 @@ extension ServerOptions {
             .init("base_id", .string(String(baseID))), .init("concurrency", .number(workers)),
             .init("config_path", .string(configPath ?? "")), .init("config_yaml", .string(configYAML ?? "")),
             .init("allow_unknown_static_fields", .bool(allowUnknownStaticFields)),
-            .init("admin_address_path", .string(adminAddressPath ?? "")), .init("local_address_ip_version", .string(localAddressVersion.rawValue)),
+            .init("admin_address_path", .string(adminAddressPath ?? "")),
+            .init("local_address_ip_version", .string(localAddressVersion.rawValue)),
             .init("log_level", .string(logLevel.name)), .init("component_log_level", .string(componentLogLevelText)),
             .init("log_format", .string(logFormatText)), .init("log_path", .string(logPath ?? "")),
             .init("service_cluster", .string(serviceCluster ?? "")), .init("service_node", .string(serviceNode ?? "")),
@@ -29,7 +30,8 @@ extension ServerOptions {
             .init("enable_core_dump", .bool(ignores("--enable-core-dump"))),
             .init("stats_tag", .array(statsTags.map { .string("\($0.name):\($0.value)") })),
             .init("skip_hot_restart_on_no_parent", .bool(skipOnNoParent)), .init("skip_hot_restart_parent_stats", .bool(skipParentStats)),
-            .init("skip_deprecated_logs", .bool(ignores("--skip-deprecated-logs"))), .init("file_flush_min_size", .number(fileFlushMinSizeKB)),
+            .init("skip_deprecated_logs", .bool(ignores("--skip-deprecated-logs"))),
+            .init("file_flush_min_size", .number(fileFlushMinSizeKB)),
             .init("log_stacktrace_single_entry", .bool(ignores("--log-stacktrace-single-entry"))),
         ]
     }

@@ -9,7 +9,10 @@ enum RestartEpoch: Sendable, Equatable {
 
 /// What the command line asks for, checked. Made by `ServerOptions.init(_:)` in OptionChecks.swift.
 struct ServerOptions: Sendable, Equatable {
-    enum Mode: String, Sendable, CaseIterable { case serve, validate, initOnly = "init_only" }
+    enum Mode: String, Sendable, CaseIterable {
+        case serve, validate
+        case initOnly = "init_only"
+    }
     enum DrainStrategy: String, Sendable, CaseIterable { case gradual, immediate }
     enum AddressVersion: String, Sendable, CaseIterable { case v4, v6 }
 

@@ -54,13 +54,21 @@ public struct AdminClient: Sendable {
     /// Epoch of whoever answers, nil if nobody does or it is not live.
     public func servingEpoch() -> UInt64? {
         struct Info: Decodable {
-            struct Options: Decodable { let restart_epoch: UInt64 }
+            struct Options: Decodable {
+                let restartEpoch: UInt64
+                enum CodingKeys: String, CodingKey { case restartEpoch = "restart_epoch" }
+            }
             let state: String
-            let command_line_options: Options
+            let options: Options
+            enum CodingKeys: String, CodingKey {
+                case state
+                case options = "command_line_options"
+            }
         }
-        guard let response = try? get("/server_info", within: 1), let info = try? JSONDecoder().decode(Info.self, from: Data(response.body.utf8))
+        guard let response = try? get("/server_info", within: 1),
+            let info = try? JSONDecoder().decode(Info.self, from: Data(response.body.utf8))
         else { return nil }
-        return info.state == "LIVE" ? info.command_line_options.restart_epoch : nil
+        return info.state == "LIVE" ? info.options.restartEpoch : nil
     }
 
     /// All counters and gauges.

@@ -123,6 +123,8 @@ public final class ChildProcess {
 
 /// Whether a process that need not be our child lives (a zombie does not).
 public func isAlive(_ pid: Int32) -> Bool {
-    guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = stat.lastIndex(of: ")") else { return false }
+    guard let stat = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = stat.lastIndex(of: ")") else {
+        return false
+    }
     return !stat[end...].hasPrefix(") Z")
 }

@@ -16,7 +16,8 @@ public struct ConfigText {
         public var extra: String
 
         public init(
-            _ name: String, _ endpoints: [Endpoint], _ filter: Filter = .echo, reusePort: Bool? = nil, accessLog: String? = nil, extra: String = ""
+            _ name: String, _ endpoints: [Endpoint], _ filter: Filter = .echo, reusePort: Bool? = nil, accessLog: String? = nil,
+            extra: String = ""
         ) {
             self.name = name
             self.endpoints = endpoints
@@ -86,7 +87,8 @@ public struct ConfigText {
         case .relay(let cluster):
             var lines = [
                 "- name: envoy.filters.network.tcp_proxy", "  typed_config:",
-                "    \"@type\": \(types).filters.network.tcp_proxy.v3.TcpProxy", "    stat_prefix: \(listener.name)", "    cluster: \(cluster)",
+                "    \"@type\": \(types).filters.network.tcp_proxy.v3.TcpProxy", "    stat_prefix: \(listener.name)",
+                "    cluster: \(cluster)",
             ]
             if let path = listener.accessLog {
                 lines += [

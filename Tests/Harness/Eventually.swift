@@ -22,7 +22,8 @@ public func pause(_ seconds: Double) {
 /// Asks `body` again and again until it gives a value, and fails, saying what it waited for, once `seconds` are over. For what another process
 /// shows only to whoever asks: its admin page, its log, its end.
 @discardableResult
-public func eventually<T>(_ what: String, within seconds: Double = 10, every interval: Double = 0.003, _ body: () throws -> T?) throws -> T {
+public func eventually<T>(_ what: String, within seconds: Double = 10, every interval: Double = 0.003, _ body: () throws -> T?) throws -> T
+{
     let deadline = monotonicSeconds() + seconds
     while true {
         if let value = try body() { return value }

@@ -5,17 +5,31 @@ public struct LoadReport: Decodable, Sendable {
     public struct Latency: Decodable, Sendable { public let count, p50, p99, p999, max: Int }
     public let mode: String
     public let seconds: Double
-    public let tried, ok, refused, reset, eof_before_reply, short_reply, wrong_bytes: Int
-    public let connect_timeout, reply_timeout, close_timeout, local, other, failed, open: Int
-    public let exchanges, bytes_sent, bytes_received, retries: Int
-    public let latency_us, marked_us: Latency
+    public let tried, ok, refused, reset, eofBeforeReply, shortReply, wrongBytes: Int
+    public let connectTimeout, replyTimeout, closeTimeout, local, other, failed, open: Int
+    public let exchanges, bytesSent, bytesReceived, retries: Int
+    public let latencyUs, markedUs: Latency
+
+    private enum CodingKeys: String, CodingKey {
+        case mode, seconds, tried, ok, refused, reset, local, other, failed, open, exchanges, retries
+        case eofBeforeReply = "eof_before_reply"
+        case shortReply = "short_reply"
+        case wrongBytes = "wrong_bytes"
+        case connectTimeout = "connect_timeout"
+        case replyTimeout = "reply_timeout"
+        case closeTimeout = "close_timeout"
+        case bytesSent = "bytes_sent"
+        case bytesReceived = "bytes_received"
+        case latencyUs = "latency_us"
+        case markedUs = "marked_us"
+    }
 
     /// Every outcome but ok, in words; empty when there was none.
     public var failures: String {
         let counts = [
-            ("refused", refused), ("reset", reset), ("eof before reply", eof_before_reply), ("short reply", short_reply),
-            ("wrong bytes", wrong_bytes), ("connect timeout", connect_timeout), ("reply timeout", reply_timeout),
-            ("close timeout", close_timeout), ("local", local), ("other", other),
+            ("refused", refused), ("reset", reset), ("eof before reply", eofBeforeReply), ("short reply", shortReply),
+            ("wrong bytes", wrongBytes), ("connect timeout", connectTimeout), ("reply timeout", replyTimeout),
+            ("close timeout", closeTimeout), ("local", local), ("other", other),
         ]
         return counts.filter { $0.1 > 0 }.map { "\($0.1) \($0.0)" }.joined(separator: ", ")
     }
@@ -23,7 +37,10 @@ public struct LoadReport: Decodable, Sendable {
 
 /// The load client, in a process of its own.
 public final class LoadClient {
-    public enum Mode: String { case connect, hold, bulk, server = "echo-server" }
+    public enum Mode: String {
+        case connect, hold, bulk
+        case server = "echo-server"
+    }
 
     public let process: ChildProcess
     private let mode: Mode

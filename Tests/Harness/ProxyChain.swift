@@ -27,7 +27,8 @@ public final class ProxyChain {
 
     /// Start a process and leave it alone.
     public func launch(
-        _ extra: [String] = [], config: String? = nil, program: String = Programs.proxy, before: [String] = [], environment: [String: String] = [:]
+        _ extra: [String] = [], config: String? = nil, program: String = Programs.proxy, before: [String] = [],
+        environment: [String: String] = [:]
     ) throws -> ChildProcess {
         let arguments = before + identity + ["-c", config ?? configPath] + options + extra
         return try scenario.start(program, arguments, name: "proxy", environment: environment)
@@ -46,7 +47,9 @@ public final class ProxyChain {
     }
 
     /// Start a next generation that is expected to fail; returns how it ended. The serving one stays what it was.
-    public func restartInVain(_ extra: [String] = [], config: String? = nil, within seconds: Double = 20) throws -> (status: ExitStatus, log: String) {
+    public func restartInVain(_ extra: [String] = [], config: String? = nil, within seconds: Double = 20) throws -> (
+        status: ExitStatus, log: String
+    ) {
         let process = try launch(["--restart-epoch"] + extra, config: config)
         let status = try process.waitForExit(within: seconds)
         return (status, process.log)

@@ -18,14 +18,17 @@ public final class Scenario {
 
     /// After `seconds` every process of the scenario is killed, which ends whatever the test was waiting for.
     public init(_ name: String, seconds: Double) throws {
-        if Self.count == 0 { Self.killMarked { mark in mark.split(separator: "-").first.flatMap { pid_t($0) }.map { !isAlive($0) } ?? false } }
+        if Self.count == 0 {
+            Self.killMarked { mark in mark.split(separator: "-").first.flatMap { pid_t($0) }.map { !isAlive($0) } ?? false }
+        }
         Self.count += 1
         self.name = name
         mark = "\(getpid())-\(Self.count)"
         baseID = UInt32(getpid()) % 100_000 * 100 + Self.count % 100
         socketPath = "@proxy-test-\(mark)"
         directory = "/tmp/proxy-test-\(mark)"
-        try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
+        try FileManager.default.createDirectory(
+            atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o755])
         watchdog = Watchdog(seconds: seconds) { [mark] in Self.killMarked { $0 == mark } }
     }
 

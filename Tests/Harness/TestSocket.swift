@@ -20,7 +20,12 @@ public final class TestSocket {
     private var fd: Int32
 
     public init(_ endpoint: Endpoint, within seconds: Double = 5) throws {
-        let family = switch endpoint { case .v4: AF_INET; case .v6: AF_INET6; case .pipe: AF_UNIX }
+        let family =
+            switch endpoint {
+            case .v4: AF_INET
+            case .v6: AF_INET6
+            case .pipe: AF_UNIX
+            }
         fd = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { throw HarnessError("socket: \(Self.error(errno))") }
         setTimeout(seconds)
