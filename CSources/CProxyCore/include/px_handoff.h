@@ -146,19 +146,23 @@ PX_API PX_MUST_USE int px_end_partial_line(int fd);
 /// A pair of lock-free single-producer single-consumer rings in one sealed memfd, one in each direction, each with an eventfd.
 typedef struct px_queue px_queue;
 enum PX_CLOSED_ENUM px_queue_side { PX_QUEUE_PARENT = 0, PX_QUEUE_CHILD = 1 };
+/// `ring_bytes` (1 to 16 MiB) is rounded up to a power of two of at least 4096. NULL with `detail`.
 PX_API PX_MUST_USE px_queue *PX_NULLABLE px_queue_create(uint32_t ring_bytes, enum px_queue_side side, struct px_detail *detail);
 /// Descriptors to pass: memfd, eventfd parent→child, eventfd child→parent. Stay the queue's.
 PX_API void px_queue_fds(const px_queue *queue, int32_t fds[PX_NONNULL 3]);
-/// Attach to passed descriptors; takes ownership of all three on success only.
+/// Attach to passed descriptors; takes ownership of all three on success only. Somebody else may have used this side before
+/// (never at the same time): begin with px_queue_clear and px_queue_pop, not with a wait.
 PX_API PX_MUST_USE px_queue *PX_NULLABLE px_queue_attach(const int32_t fds[PX_NONNULL 3], enum px_queue_side side, struct px_detail *detail);
 PX_API void px_queue_destroy(px_queue *PX_NULLABLE queue);
-/// Append one message for the other side and wake it. Returns 0, -EAGAIN (full; the message is dropped by the caller or tried again)
-/// or -EMSGSIZE. thread: one producer.
+/// Append one message for the other side and wake it. Returns 0, -EAGAIN (full; the message is dropped by the caller or tried again),
+/// -EMSGSIZE (larger than the ring less 8 bytes) or -PX_E_MALFORMED as px_queue_pop. thread: one producer.
 PX_API PX_MUST_USE int px_queue_push(px_queue *queue, uint32_t type, const void *PX_NULLABLE bytes, uint32_t length);
-/// Take one message sent by the other side. Returns its length, -EAGAIN when empty, -PX_E_MALFORMED if the other side wrote
-/// nonsense (the queue is then dead for good). thread: one consumer.
+/// Take one message sent by the other side. Returns its length, -EAGAIN when empty, -EMSGSIZE when it does not fit (it is gone
+/// then, there may be more behind it), -PX_E_MALFORMED if the other side wrote nonsense (the queue is then dead for good).
+/// thread: one consumer.
 PX_API PX_MUST_USE int px_queue_pop(px_queue *queue, uint32_t *type, void *bytes, uint32_t capacity);
-/// The eventfd that says something may be there for us; px_queue_pop until -EAGAIN after px_queue_clear.
+/// The eventfd that says something may be there for us. It is raised once after each px_queue_clear; so: clear, then
+/// px_queue_pop until -EAGAIN. Who stops before that must come back by himself.
 PX_API int px_queue_event_fd(const px_queue *queue);
 PX_API void px_queue_clear(px_queue *queue);
 
