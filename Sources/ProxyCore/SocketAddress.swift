@@ -50,6 +50,9 @@ public struct SocketAddress: Equatable, CustomStringConvertible {
     public var port: UInt16 { withUnsafePointer(to: raw) { px_addr_port($0) } }
     public var isPipe: Bool { withUnsafePointer(to: raw) { px_addr_family($0) } == 1 }
 
+    /// In the form of the configuration.
+    public var modelAddress: Address { isPipe ? .pipe(path: description, mode: 0) : .socket(host: host, port: port) }
+
     private func text(_ format: (UnsafePointer<px_addr>, UnsafeMutablePointer<CChar>, Int) -> UnsafePointer<CChar>) -> String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(PX_ADDR_TEXT)) { room in
             withUnsafePointer(to: raw) { String(cString: format($0, room.baseAddress!, room.count)) }

@@ -14,6 +14,23 @@ public enum System {
         px_descriptor_usage(&limit, &used)
         return (limit, used)
     }
+    /// A close-on-exec copy of a descriptor, or -errno.
+    public static func duplicate(_ fd: Int32) -> Int32 {
+        let copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)
+        return copy >= 0 ? copy : -errno
+    }
+    /// Only where there is no event to wait for.
+    public static func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+    /// "NAME=value" of every variable.
+    public static var environment: [String] {
+        var list: [String] = []
+        var entry = environ
+        while let text = entry.pointee {
+            list.append(String(cString: text))
+            entry += 1
+        }
+        return list
+    }
     public static var monotonicNs: UInt64 { px_clock_monotonic_ns() }
     public static var unixMs: UInt64 {
         var now = timespec()

@@ -1,4 +1,5 @@
 import Glibc
+import ProxyRestart
 
 /// The file lines go to. Its descriptor stays the same number for the process's whole life; reopening puts the new file behind it,
 /// so whoever holds the number never writes to a closed one.
@@ -12,6 +13,18 @@ final class LogFile: Sendable {
                 id: "PX-U017", message: "unable to open log file '\(path)': \(String(cString: strerror(code))) (errno \(code))",
                 remedy: "Give --log-path a file in a directory that exists and that this user may write to.")
         }
+    }
+
+    /// What opening `path` would fail with, as far as it can be told without creating anything; nil: nothing.
+    static func problem(creating path: String?) -> RestartFailure? {
+        guard let path else { return nil }
+        var status = stat()
+        if stat(path, &status) == 0 {
+            return access(path, W_OK) == 0 ? nil : .file("the log", path, String(cString: strerror(errno)))
+        }
+        let directory = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : "."
+        return access(directory.isEmpty ? "/" : directory, W_OK | X_OK) == 0
+            ? nil : .file("the log", path, String(cString: strerror(errno)))
     }
 
     let descriptor: Int32

@@ -1,0 +1,413 @@
+import Glibc
+import ProxyAdmin
+import ProxyCore
+import ProxyModel
+import ProxyRestart
+
+// Becoming the generation that serves: find the parent or nobody, inherit, open what is missing, take over.
+extension Generation {
+    /// How long a control name may be bound without anybody listening on it, or its backlog be full.
+    private static let lookMs: UInt64 = 10_000
+    private static let lookAgainMs: UInt64 = 10
+
+    // MARK: - Looking
+
+    func lookForParent() {
+        lookDeadlineNs = System.monotonicNs + Self.lookMs * 1_000_000
+        lookOnce()
+    }
+
+    private func lookOnce() {
+        let name = options.controlSocketName
+        if boundControl != nil { return feed(.nobodyServes) }
+        do {
+            let link = try Link.connect(name)
+            let peer = try link.peer()
+            guard peer.isPermitted else { return feed(.failed(.strangerServes(peer, name: name))) }
+            let relative = Relative(link: link, epoch: 0, pid: peer.pid, process: link.peerProcess())
+            parent = relative
+            try watchParent()
+            feed(.connected)
+        } catch {
+            if error.isNobodyThere {
+                bindControl(name)
+            } else if error.isTryAgain {
+                lookAgain(or: .silentParent("its control socket takes no links"))
+            } else {
+                feed(.failed(.controlSocket(error, name: name)))
+            }
+        }
+    }
+
+    private func bindControl(_ name: String) {
+        if case .number(let number) = options.restartEpoch, number > 0, !startUp.parentWasSeen, !options.skipOnNoParent {
+            return feed(.failed(.noParent(number, name: name)))
+        }
+        do {
+            boundControl = try ControlSocket.bind(name, mode: options.socketMode)
+            feed(.nobodyServes)
+        } catch {
+            guard error.isNameInUse else { return feed(.failed(.controlSocket(error, name: name))) }
+            // Somebody who has just bound it, and will listen soon.
+            lookAgain(or: .controlSocket(error, name: name))
+        }
+    }
+
+    private func lookAgain(or failure: RestartFailure) {
+        guard System.monotonicNs < lookDeadlineNs else { return feed(.failed(failure)) }
+        after(ms: Self.lookAgainMs) { [unowned self] in if machine.state == .lookingForParent { lookOnce() } }
+    }
+
+    /// Call `body` once.
+    func after(ms: UInt64, _ body: @escaping () -> Void) {
+        var timer: MainLoop.Timer?
+        timer = loop.makeTimer { [unowned self] in
+            if let timer { loop.forget(timer) }
+            body()
+        }
+        timer.map { loop.arm($0, afterMs: ms) }
+    }
+
+    func sendHello() { send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent) }
+
+    // MARK: - What the parent says
+
+    func watchParent() throws(CoreError) {
+        guard let parent else { return }
+        try loop.watch(parent.link.fd) { [unowned self] in receiveFromParent(parent) }
+    }
+
+    private func receiveFromParent(_ relative: Relative) {
+        do {
+            // After a goodbye, or once we drain, others read this link.
+            while parent === relative, let packet = try relative.link.receive() { try handleParent(packet) }
+        } catch {
+            loop.unwatch(relative.link.fd)
+            if error.isClosed { return feed(.parentGone) }
+            log.emit(.error, "hot_restart", "the link to the serving generation is unusable: \(error)")
+            switch machine.state {
+            case .helloSent: feed(.failed(.malformedMessage("\(error)")))
+            case .inheriting, .adopting, .preparing, .warming: feed(.failed(.inheritance("\(error)")))
+            default: feed(.parentGone)
+            }
+        }
+    }
+
+    private func handleParent(_ packet: ReceivedPacket) throws(CoreError) {
+        if let tag = packet.unknownRequiredTag(known: knownTags) {
+            throw CoreError(code: -5001, call: "message", object: "type \(packet.type)", text: "required field \(tag) is unknown here")
+        }
+        switch packet.type {
+        case MessageType.welcome: try takeWelcome(packet)
+        case MessageType.refused:
+            let refusal = RestartRefusal(packet)
+            feed(.refused(.refused(refusal, epoch: epoch, serving: packet.integer(Tag.epoch))))
+        case MessageType.sockets: try inheritance.addSockets(packet)
+        case MessageType.inheritance: try inheritance.addDescriptors(packet)
+        case MessageType.inheritanceEnd: try endInheritance(packet)
+        case MessageType.madeSockets: takeMadeSockets(packet)
+        case MessageType.draining: takeDraining(DrainingMessage(packet))
+        case MessageType.bye:
+            let bye = ByeMessage(packet)
+            parent?.bye = bye
+            feed(.parentBye(ByeWord(rawValue: bye.reason.rawValue) ?? .failed))
+        default: break  // of a newer program, and nothing that must be understood
+        }
+    }
+
+    private func takeWelcome(_ packet: ReceivedPacket) throws(CoreError) {
+        guard let welcome = WelcomeMessage(packet) else { throw CoreError(code: -5000, call: "WELCOME") }
+        inheritance.welcome = welcome
+        inheritance.controlBlock = packet.descriptors[0]
+        inheritance.queue = Array(packet.descriptors.dropFirst())
+        parent?.epoch = welcome.epoch
+        parent?.pid = welcome.pid
+        firstStartedUnixMs = welcome.firstStartedUnixMs
+        hotRestartGeneration = welcome.hotRestartGeneration + 1
+        recorder.setParent(epoch: welcome.epoch, pid: welcome.pid)
+        feed(.welcome(parentEpoch: welcome.epoch))
+    }
+
+    private func endInheritance(_ packet: ReceivedPacket) throws(CoreError) {
+        let expected = packet.integer(Tag.count) ?? 0
+        guard expected == inheritance.sockets.count else {
+            throw CoreError(code: -5003, call: "inheritance", text: "\(inheritance.sockets.count) of \(expected) listening sockets came")
+        }
+        feed(.inheritanceEnded)
+    }
+
+    // MARK: - Adopting
+
+    func adoptInheritance() {
+        do {
+            if let descriptor = inheritance.controlBlock {
+                let block = try ControlBlock.attach(descriptor)
+                controlBlock = block
+                shareLog(block)
+            }
+            if !inheritance.queue.isEmpty { parentQueue = try MessageQueue.attach(inheritance.queue, side: .child) }
+        } catch {
+            return feed(.failed(error.isIncompatible ? .malformedMessage("\(error)") : .sharedMemory(error)))
+        }
+        if let descriptor = inheritance.controlSocket { boundControl = ControlSocket(adopting: descriptor) }
+        older = inheritance.older
+        guard makeEngine() else { return }
+        guard offerSockets() else { return }
+        askForSockets()
+    }
+
+    private func makeEngine() -> Bool {
+        let builder = StatisticsBuilder()
+        do {
+            let plan = try Plan(configuration)
+            try serverStatistics.register(builder)
+            try plan.registerStatistics(builder, workers: workers)
+            for block in inheritance.statisticsBlocks { _ = builder.addNames(of: block, limit: 100_000) }
+            let statistics: Statistics
+            do {
+                statistics = try Statistics(builder, shards: workers + 1, epoch: epoch)
+            } catch {
+                feed(.failed(.sharedMemory(error)))
+                return false
+            }
+            self.statistics = statistics
+            if !options.skipParentStats { attachBlocks(inheritance.statisticsBlocks) }
+            engine = try Engine(
+                plan: plan, statistics: statistics, control: controlBlock, loop: loop,
+                settings: .init(
+                    workers: workers, epoch: epoch, accessLogFlushMs: options.fileFlushIntervalMs,
+                    accessLogMinBytes: options.fileFlushMinSizeKB * 1024))
+            return true
+        } catch {
+            feed(.failed(.engine(error)))
+            return false
+        }
+    }
+
+    func attachBlocks(_ descriptors: [Descriptor]) {
+        for descriptor in descriptors {
+            do {
+                _ = try statistics?.attach(descriptor)
+            } catch {
+                log.emit(.warning, "hot_restart", "another generation's statistics cannot be read; they are left out: \(error)")
+            }
+        }
+    }
+
+    private func offerSockets() -> Bool {
+        guard let engine else { return false }
+        for socket in inheritance.sockets {
+            do {
+                if try !engine.offer(socket.descriptor, label: socket.label) { inheritance.unwanted.append(socket) }
+            } catch {
+                feed(.failed(.inheritance("\(socket.label.listener) \(socket.label.address): \(error)")))
+                return false
+            }
+        }
+        inheritance.sockets = []
+        return true
+    }
+
+    private func askForSockets() {
+        guard let engine, let parent, let statistics else { return feed(.extraSocketsArrived) }
+        do {
+            var block = Packet(type: MessageType.childBlock)
+            block.descriptors = [try .copy(of: statistics.fd)]
+            send(block, to: parent)
+        } catch {
+            return feed(.failed(.controlSocket(error, name: options.controlSocketName)))
+        }
+        while let (address, count) = engine.nextWanting() {
+            var request = Packet(type: MessageType.makeSockets)
+            request.put(Tag.address, address.bytes)
+            request.put(Tag.count, UInt64(count))
+            send(request, to: parent)
+            inheritance.unansweredRequests += 1
+        }
+        if inheritance.unansweredRequests == 0 { feed(.extraSocketsArrived) }
+    }
+
+    private func takeMadeSockets(_ packet: ReceivedPacket) {
+        guard inheritance.unansweredRequests > 0 else { return }
+        if let address = packet.bytes(Tag.address).flatMap(SocketAddress.init(bytes:)) {
+            for descriptor in packet.descriptors {
+                do {
+                    try engine?.adoptExtra(descriptor, for: address)
+                } catch {
+                    log.emit(.warning, "hot_restart", "an extra listening socket is not used: \(error)", ["address": .string("\(address)")])
+                }
+            }
+        }
+        inheritance.unansweredRequests -= 1
+        if inheritance.unansweredRequests == 0 { feed(.extraSocketsArrived) }
+    }
+
+    // MARK: - Opening
+
+    func prepare(cold: Bool) {
+        if cold {
+            if !options.disableHotRestart {
+                do {
+                    let block = try ControlBlock.create(serving: epoch)
+                    controlBlock = block
+                    shareLog(block)
+                } catch {
+                    return feed(.failed(.sharedMemory(error)))
+                }
+            }
+            guard makeEngine() else { return }
+        }
+        let kept = Set((engine?.sockets ?? []).map(\.label.listener))
+        do { try engine?.openSockets(cold: cold) } catch { return feed(.failed(.listen(error))) }
+        if let failure = openAdmin() { return feed(.failed(failure)) }
+        do {
+            try engine?.start()
+            if let parentQueue { try loop.watch(parentQueue.eventFd) { [unowned self] in readParentQueue() } }
+        } catch {
+            return feed(.failed(.engine(error)))
+        }
+        countListeners(kept: kept)
+        publish()
+        feed(.prepared)
+    }
+
+    private func openAdmin() -> RestartFailure? {
+        guard let wanted = configuration.admin?.address else {
+            inheritance.keepsAdmin = false
+            inheritance.adminSocket = nil
+            return nil
+        }
+        do {
+            let address = try SocketAddress(wanted)
+            let server = try AdminServer(loop: loop)
+            if let descriptor = inheritance.adminSocket, Self.isSuccessor(address, of: try SocketAddress.bound(to: descriptor.fd)) {
+                try server.adopt(descriptor)
+            } else {
+                inheritance.keepsAdmin = false
+                try server.open(address)
+            }
+            inheritance.adminSocket = nil
+            admin = server
+            return nil
+        } catch {
+            return .admin(error, address: "\((try? SocketAddress(wanted))?.description ?? "\(wanted)")")
+        }
+    }
+
+    /// The same address, or the same but for a port that was left to the kernel.
+    private static func isSuccessor(_ wanted: SocketAddress, of bound: SocketAddress) -> Bool {
+        wanted == bound || (!wanted.isPipe && wanted.port == 0 && wanted.host == bound.host)
+    }
+
+    /// `kept`: names of listeners that have inherited sockets.
+    private func countListeners(kept: Set<String>) {
+        let names = Set(configuration.listeners.map(\.name))
+        let removed = Set(inheritance.unwanted.map(\.label.listener)).subtracting(names)
+        recorder.setListeners(.init(kept: kept.count, added: names.subtracting(kept).count, removed: removed.count))
+    }
+
+    // MARK: - Taking over
+
+    func takeService(from parentEpoch: UInt64?) {
+        do { try engine?.listen() } catch { return feed(.failed(.listen(error))) }
+        guard let controlBlock else { return feed(.serviceTaken(true)) }
+        for relative in older { announceSuccession(to: relative) }
+        let isOurs = parentEpoch.map { controlBlock.take(from: $0, to: epoch) } ?? true
+        feed(.serviceTaken(isOurs || controlBlock.serving == epoch))
+    }
+
+    /// An older generation will have to take the word back from us, should everybody in between be dead, and count what we counted.
+    private func announceSuccession(to relative: Relative) {
+        var packet = Packet(type: MessageType.successor)
+        packet.put(Tag.epoch, epoch)
+        if let fd = statistics?.fd, let copy = try? Descriptor.copy(of: fd) { packet.descriptors = [copy] }
+        send(packet, to: relative)
+    }
+
+    func startAccepting() {
+        state = .serving
+        drainEndsNs = nil
+        do {
+            try engine?.acceptStart()
+            try startControl()
+            try reopenAdmin()
+            try admin?.start()
+        } catch {
+            log.emit(.critical, "main", "cannot accept everything that is configured: \(error)")
+        }
+        // Their copies would let clients of a removed listener connect and hang.
+        inheritance.unwantedDescriptorsAreClosed()
+        watchOlder()
+        writeAdminAddress()
+        publish()
+    }
+
+    private func startControl() throws(CoreError) {
+        guard let boundControl else { return }
+        let listener = control ?? ControlListener(socket: boundControl, loop: loop, log: log)
+        listener.status = { [unowned self] in status }
+        listener.command = { [unowned self] in obey($0, from: $1) }
+        listener.hello = { [unowned self] in receiveHello($0, $1, $2) }
+        control = listener
+        try listener.start()
+    }
+
+    func sendReady() {
+        readyIsDue = false
+        var ready = ReadyMessage()
+        ready.removedSockets = inheritance.unwanted.map(\.index)
+        ready.keepsAdmin = inheritance.keepsAdmin
+        if options.parentShutdownTimeGiven { ready.parentShutdownS = UInt64(options.parentShutdownTimeS) }
+        send(ready.packet, to: parent)
+    }
+
+    private func takeDraining(_ draining: DrainingMessage) {
+        recorder.setDraining(draining.connections)
+        feed(.parentDraining)
+    }
+
+    private func writeAdminAddress() {
+        guard let path = options.adminAddressPath, let address = admin?.address else { return }
+        if let reason = writeFile(path, "\(address)") {
+            log.emit(.error, "admin", RestartFailure.file("the admin address", path, reason).message)
+        }
+    }
+
+    /// The first time we serve with nothing left to wait for.
+    func announceService() {
+        hasAnnounced = true
+        recorder.end(.ok)
+        lastRestart = recorder.report
+        let report = recorder.report
+        serverStatistics.record("server.initialization_time_ms", UInt64(report.totalMs), in: statistics)
+        serverStatistics.noteRestart(ok: true, report, in: statistics)
+        log.emit(
+            .notice, "main", report.fromEpoch == nil ? "starting main dispatch loop: serving" : "hot restart done: serving",
+            [
+                "restart.ms": .number(milliseconds(report.totalMs)), "listeners.kept": .number("\(report.listeners.kept)"),
+                "listeners.added": .number("\(report.listeners.added)"), "listeners.removed": .number("\(report.listeners.removed)"),
+                "connections.draining": .number("\(report.connections.draining)"),
+            ])
+        printFirstSteps()
+        startUp.supervisor.tell(.serving(.init(epoch: epoch, pid: pid, ms: report.totalMs, report: report)))
+        if let socket = getenv("NOTIFY_SOCKET").map({ String(cString: $0) }) {
+            Processes.notify(socket, "MAINPID=\(pid)\nREADY=1\nSTATUS=generation \(epoch) serves, pid \(pid)")
+        }
+        limitDrainingGenerations()
+    }
+
+    func shareLog(_ block: ControlBlock?) {
+        let fd = startUp.logFile.descriptor
+        nonisolated(unsafe) let block = block
+        log.setSink { bytes in _ = SharedFile.write(bytes, to: fd, block: block, lock: .log, timeoutMs: 100) }
+    }
+}
+
+extension Inheritance {
+    /// Keeps the indexes, which READY tells, and closes the copies.
+    mutating func unwantedDescriptorsAreClosed() {
+        for position in unwanted.indices {
+            unwanted[position].descriptor = Descriptor(adopting: -1)
+        }
+    }
+}

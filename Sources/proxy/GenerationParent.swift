@@ -1,0 +1,325 @@
+import ProxyCore
+import ProxyModel
+import ProxyRestart
+
+/// Whoever said HELLO and has not been answered yet.
+struct PendingHello {
+    var message: HelloMessage
+    var link: Link
+    var peer: Link.Peer
+}
+
+/// The generation that is to replace us, or has.
+final class ChildGeneration {
+    let relative: Relative
+    let version: UInt16
+    /// Drain progress goes this way; nil where the child does not know the queue.
+    let queue: MessageQueue?
+    /// Its statistics block, once it has passed it.
+    var ready = ReadyMessage()
+    let beganNs = System.monotonicNs
+
+    init(relative: Relative, version: UInt16, queue: MessageQueue?) {
+        self.relative = relative
+        self.version = version
+        self.queue = queue
+    }
+}
+
+// Being replaced: welcome a child, pass everything on, stop accepting when it serves, serve again when it fails.
+extension Generation {
+    /// Descriptors in one `sockets` message. Below the kernel's 253, so that labels of long names fit in the packet too.
+    private static let socketsPerPacket = 100
+
+    // MARK: - HELLO
+
+    func receiveHello(_ packet: ReceivedPacket, _ link: Link, _ peer: Link.Peer) {
+        if let tag = packet.unknownRequiredTag(known: knownTags) {
+            return refuse(link, .init(reason: .malformed, text: "HELLO has the required field \(tag), which this version does not know"))
+        }
+        guard let message = HelloMessage(packet) else {
+            return refuse(link, .init(reason: .malformed, text: "HELLO is incomplete"))
+        }
+        if let refusal = message.incompatibility(withParent: ProgramVersion.text) {
+            log.emit(.warning, "hot_restart", refusal.text, ["child.pid": .number("\(peer.pid)")])
+            return refuse(link, refusal)
+        }
+        hellos.append(PendingHello(message: message, link: link, peer: peer))
+        feed(.childHello(epoch: message.epoch))
+    }
+
+    private func refuse(_ link: Link, _ refusal: RestartRefusal) {
+        var packet = refusal.packet
+        packet.put(Tag.epoch, epoch)
+        // It fits into an empty buffer, or nobody reads it.
+        try? link.send(packet)
+    }
+
+    func refuseHello(_ failure: RestartFailure) {
+        guard !hellos.isEmpty else { return }
+        let pending = hellos.removeFirst()
+        let reason: RefusalReason =
+            switch failure.id {
+            case RestartFailure.busy.id: .busy
+            case RestartFailure.notServing.id: .notServing
+            default: .epochNotAbove
+            }
+        log.emit(
+            .notice, "hot_restart", "refused a new generation: \(failure.message)",
+            ["child.pid": .number("\(pending.peer.pid)"), "child.epoch": .number("\(pending.message.epoch)")])
+        refuse(pending.link, .init(reason: reason, text: failure.message))
+    }
+
+    /// The machine had no answer: it is in a state in which nobody can be welcomed.
+    func refuseForgottenHello() {
+        if !hellos.isEmpty { refuseHello(.notServing) }
+    }
+
+    // MARK: - WELCOME and the inheritance
+
+    func welcomeChild() {
+        guard !hellos.isEmpty, let controlBlock else { return }
+        let pending = hellos.removeFirst()
+        let relative = Relative(
+            link: pending.link, epoch: pending.message.epoch, pid: pending.peer.pid, process: pending.link.peerProcess())
+        let shared = pending.message.capabilities.intersection(.all)
+        var queue: MessageQueue?
+        if shared.contains(.drainQueue) { queue = try? MessageQueue.create(side: .parent) }
+        let version = min(pending.message.versionMax, Protocol.newest)
+        let child = ChildGeneration(relative: relative, version: version, queue: queue)
+        self.child = child
+        serverStatistics.add("server.restart_attempts", in: statistics)
+        do {
+            try watchChild(child)
+            try sendWelcome(to: child, shared, controlBlock)
+            try sendSockets(to: child)
+            try sendDescriptors(to: child)
+            var end = Packet(type: MessageType.inheritanceEnd, version: version)
+            end.put(Tag.count, UInt64(engine?.sockets.count ?? 0))
+            send(end, to: relative)
+        } catch {
+            log.emit(.error, "hot_restart", "cannot pass everything to the new generation: \(error); it is turned away")
+            feed(.childBye(.failed))
+        }
+    }
+
+    private func sendWelcome(to child: ChildGeneration, _ shared: Capabilities, _ controlBlock: ControlBlock) throws(CoreError) {
+        let message = WelcomeMessage(
+            version: child.version, capabilities: shared, epoch: epoch, pid: pid, programVersion: ProgramVersion.text,
+            startedUnixMs: startUp.beganUnixMs, firstStartedUnixMs: firstStartedUnixMs, hotRestartGeneration: hotRestartGeneration)
+        var descriptors = [try Descriptor.copy(of: controlBlock.fd)]
+        for fd in child.queue?.fds ?? [] { descriptors.append(try .copy(of: fd)) }
+        send(message.packet(descriptors), to: child.relative)
+    }
+
+    /// First of all: whatever happens to us from then on, the child can serve.
+    private func sendSockets(to child: ChildGeneration) throws(CoreError) {
+        var packet = Packet(type: MessageType.sockets, version: child.version)
+        for socket in engine?.sockets ?? [] {
+            packet.put(Tag.socket, SocketLabelCodec.encode(index: socket.index, socket.label))
+            packet.descriptors.append(try .copy(of: socket.fd))
+            if packet.descriptors.count == Self.socketsPerPacket {
+                send(packet, to: child.relative)
+                packet = Packet(type: MessageType.sockets, version: child.version)
+            }
+        }
+        if !packet.descriptors.isEmpty { send(packet, to: child.relative) }
+    }
+
+    private func sendDescriptors(to child: ChildGeneration) throws(CoreError) {
+        var items: [(InheritedKind, Int32)] = []
+        if let control = boundControl { items.append((.controlSocket, control.descriptor.fd)) }
+        if let fd = admin?.fd { items.append((.adminSocket, fd)) }
+        if let statistics {
+            items.append((.statisticsBlock, statistics.fd))
+            items += statistics.relatives.map { (.statisticsBlock, $0.fd) }
+        }
+        for (kind, fd) in items { try send(kind, fd, to: child) }
+        for relative in [parent].compactMap({ $0 }) + older {
+            try send(.link, relative.link.fd, to: child) {
+                $0.put(Tag.epoch, relative.epoch)
+                $0.put(Tag.pid, UInt64(UInt32(bitPattern: relative.pid)))
+            }
+        }
+    }
+
+    private func send(
+        _ kind: InheritedKind, _ fd: Int32, to child: ChildGeneration, _ describe: (inout Packet) -> Void = { _ in }
+    ) throws(CoreError) {
+        var packet = Packet(type: MessageType.inheritance, version: child.version)
+        packet.put(Tag.kinds, [kind.rawValue])
+        packet.descriptors = [try .copy(of: fd)]
+        describe(&packet)
+        send(packet, to: child.relative)
+    }
+
+    // MARK: - What the child says
+
+    private func watchChild(_ child: ChildGeneration) throws(CoreError) {
+        try loop.watch(child.relative.link.fd) { [unowned self] in receiveFromChild(child) }
+        if let process = child.relative.process {
+            try loop.watch(process.descriptor.fd) { [unowned self] in childProcessEnded(child) }
+        }
+    }
+
+    private func receiveFromChild(_ child: ChildGeneration) {
+        do {
+            while self.child === child, let packet = try child.relative.link.receive() { try handleChild(packet, child) }
+        } catch {
+            if !error.isClosed {
+                log.emit(.error, "hot_restart", "the new generation's link is unusable: \(error)", ["child.pid": .number("\(child.relative.pid)")])
+            }
+            loop.unwatch(child.relative.link.fd)
+            feed(.childGone)
+        }
+    }
+
+    /// Dead, though its link may live on in the hands of a younger generation: then that one announced itself before it took over.
+    private func childProcessEnded(_ child: ChildGeneration) {
+        child.relative.process.map { loop.unwatch($0.descriptor.fd) }
+        receiveFromChild(child)
+        guard self.child === child, machine.successors.isEmpty else { return }
+        feed(.childGone)
+    }
+
+    private func handleChild(_ packet: ReceivedPacket, _ child: ChildGeneration) throws(CoreError) {
+        if let tag = packet.unknownRequiredTag(known: knownTags) {
+            throw CoreError(code: -5001, call: "message", object: "type \(packet.type)", text: "required field \(tag) is unknown here")
+        }
+        switch packet.type {
+        case MessageType.childBlock: attachBlocks(packet.descriptors)
+        case MessageType.makeSockets: try makeSockets(packet, child)
+        case MessageType.ready:
+            child.ready = ReadyMessage(packet)
+            feed(.childReady)
+        case MessageType.successor:
+            attachBlocks(packet.descriptors)
+            feed(.successorAnnounced(epoch: packet.integer(Tag.epoch) ?? 0))
+        case MessageType.drainNow: feed(.drainNow)
+        case MessageType.bye: feed(.childBye(ByeWord(rawValue: ByeMessage(packet).reason.rawValue) ?? .failed))
+        default: break
+        }
+    }
+
+    private func makeSockets(_ packet: ReceivedPacket, _ child: ChildGeneration) throws(CoreError) {
+        guard let bytes = packet.bytes(Tag.address), let address = SocketAddress(bytes: bytes) else {
+            throw CoreError(code: -5000, call: "make sockets", text: "no address")
+        }
+        var answer = Packet(type: MessageType.madeSockets, version: child.version)
+        answer.put(Tag.address, bytes)
+        do {
+            let count = UInt32(clamping: packet.integer(Tag.count) ?? 0)
+            let made = try engine?.makeSockets(for: address, count: min(count, UInt32(Self.socketsPerPacket))) ?? []
+            for fd in made { answer.descriptors.append(try .copy(of: fd)) }
+        } catch {
+            log.emit(.warning, "hot_restart", "cannot make further listening sockets for the new generation: \(error)")
+        }
+        send(answer, to: child.relative)
+    }
+
+    // MARK: - Letting go
+
+    /// Step 6 of a restart: what counts from here are the drain time and the force deadline.
+    func stopAccepting() {
+        let ready = child?.ready ?? ReadyMessage()
+        let seconds = ready.parentShutdownS ?? UInt64(options.drainTimeS) + 60
+        drainEndsNs = System.monotonicNs + seconds * 1_000_000_000
+        for index in ready.removedSockets { engine?.markRemoved(index) }
+        if let given = ready.parentShutdownS, given < UInt64(options.drainTimeS) {
+            log.emit(
+                .warning, "hot_restart", "the new generation's --parent-shutdown-time-s is shorter than our --drain-time-s: it counts",
+                ["parent_shutdown_s": .number("\(given)"), "drain_s": .number("\(options.drainTimeS)")])
+        }
+        state = .draining
+        unwatchOlder()
+        control?.stop()
+        admin?.stop()
+        if !ready.keepsAdmin { admin = nil }
+        if let engine { engine.acceptStop() } else { feed(.acceptStopped) }
+    }
+
+    func sendDraining() {
+        guard let child else { return }
+        let left = drainEndsNs.map { $0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000 : 0 } ?? 0
+        send(DrainingMessage(connections: engine?.connections ?? 0, endsInMs: left).packet, to: child.relative)
+    }
+
+    // MARK: - The child failed
+
+    func fenceChild() {
+        guard let child else { return }
+        if child.relative.process?.signal(9) != true {
+            log.emit(
+                .warning, "hot_restart", "the new generation cannot be killed; the word of who serves is taken from it",
+                ["child.pid": .number("\(child.relative.pid)")])
+        }
+    }
+
+    func takeServiceBack(from epochs: [UInt64]) {
+        guard let controlBlock else { return feed(.serviceTaken(true)) }
+        let taken = controlBlock.serving == epoch || epochs.contains { controlBlock.take(from: $0, to: epoch) }
+        feed(.serviceTaken(taken || controlBlock.serving == epoch))
+    }
+
+    func forgetChild(_ reason: RestartFailure) {
+        recordFailure(reason, .failed)
+        serverStatistics.add("server.restart_failures", in: statistics)
+        dropChild()
+        engine?.clearMarks()
+    }
+
+    func recordRollback(_ reason: RestartFailure) {
+        recordFailure(reason, .rolledBack)
+        serverStatistics.add("server.restart_rollbacks", in: statistics)
+        let gone = statistics?.relatives.filter { $0.epoch > epoch }.map(\.epoch) ?? []
+        dropChild()
+        for epoch in gone { buryEpoch(epoch) }
+    }
+
+    func noteRollback(from failed: UInt64) {
+        log.emit(
+            .warning, "hot_restart", "rolled back: serving again after generation \(failed) failed",
+            ["reason": .string(lastRestart?.reason ?? ""), "epoch.failed": .number("\(failed)")])
+        startUp.supervisor.tell(.rolledBack(.init(toEpoch: epoch, text: lastRestart?.reason)))
+    }
+
+    private func recordFailure(_ reason: RestartFailure, _ result: RestartReport.Result) {
+        var report = RestartReport()
+        report.fromEpoch = epoch
+        report.fromPid = pid
+        report.toEpoch = child?.relative.epoch ?? 0
+        report.toPid = child?.relative.pid ?? 0
+        report.version = ProductVersion.number
+        report.result = result
+        report.failedStep = reason.step
+        report.reason = reason.message
+        report.totalMs = child.map { Double(System.monotonicNs - $0.beganNs) / 1e6 } ?? 0
+        report.endedUnixMs = System.unixMs
+        lastRestart = report
+        serverStatistics.noteRestart(ok: false, report, in: statistics)
+        if result == .failed {
+            log.emit(
+                .error, "hot_restart", "restart failed: \(reason.message)",
+                [
+                    "id": .string(reason.id), "step": .string(reason.step), "child.epoch": .number("\(report.toEpoch)"),
+                    "child.pid": .number("\(report.toPid)"), "remedy": .string(reason.remedy),
+                ])
+        }
+    }
+
+    private func dropChild() {
+        guard let child else { return }
+        loop.unwatch(child.relative.link.fd)
+        child.relative.process.map { loop.unwatch($0.descriptor.fd) }
+        self.child = nil
+        buryEpoch(child.relative.epoch)
+    }
+
+    /// After a rollback, where the admin server had been given up for another address.
+    func reopenAdmin() throws(CoreError) {
+        guard admin == nil, let wanted = configuration.admin?.address else { return }
+        let server = try AdminServer(loop: loop)
+        try server.open(try SocketAddress(wanted))
+        admin = server
+    }
+}
