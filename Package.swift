@@ -64,6 +64,8 @@ let package = Package(
             cSettings: coreFlags + [.headerSearchPath("../../CSources/CProxyCore")]),
         // Load and upstream of the end-to-end tests: a program of its own, so that it shares nothing with what it tests.
         .executableTarget(name: "load-client", path: "Tests/LoadClient", cSettings: coreFlags),
+        .executableTarget(name: "demo", dependencies: ["Harness"], path: "Tests/Demo", swiftSettings: swiftFlags),
+        .testTarget(name: "EndToEnd", dependencies: ["Harness", "ProxyModel"], path: "Tests/EndToEnd", swiftSettings: swiftFlags),
         .target(name: "Harness", path: "Tests/Harness", swiftSettings: swiftFlags),
     ],
     cLanguageStandard: .gnu17

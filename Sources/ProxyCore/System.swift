@@ -21,6 +21,12 @@ public enum System {
     }
     /// Only where there is no event to wait for.
     public static func pause(milliseconds: UInt32) { usleep(milliseconds * 1000) }
+    /// Bytes in use, and bytes held, by the C library's allocator.
+    public static var heapUsage: (allocated: UInt64, heap: UInt64) {
+        var allocated: UInt64 = 0, heap: UInt64 = 0
+        px_memory_usage(&allocated, &heap)
+        return (allocated, heap)
+    }
     /// "NAME=value" of every variable.
     public static var environment: [String] {
         var list: [String] = []

@@ -1,13 +1,14 @@
 import Glibc
 import ProxyAdmin
+import ProxyCore
 
 /// What this process has of memory.
 enum ProcessMemory {
     static var now: MemoryStatus {
-        let info = mallinfo2()
+        let usage = System.heapUsage
         var status = MemoryStatus()
-        status.allocated = UInt64(info.uordblks + info.hblkhd)
-        status.heapSize = UInt64(info.arena + info.hblkhd)
+        status.allocated = usage.allocated
+        status.heapSize = usage.heap
         status.physical = residentBytes
         return status
     }

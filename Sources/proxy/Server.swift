@@ -71,23 +71,26 @@ enum Server {
     /// `--mode validate`: everything that serving would do, except bind, connect, resolve names and create files.
     private static func validate(_ options: ServerOptions) -> Int32 {
         let source = StartUpSteps.source(options, serving: nil)
-        let name = StartUp.name(of: source)
         do {
-            let loaded = try StartUpSteps.load(source, options)
-            if !loaded.warnings.isEmpty { writeAll(render(loaded.warnings), to: STDERR_FILENO) }
-            for warning in options.warnings { writeAll("warning: \(warning)\n", to: STDERR_FILENO) }
-            if let problem = LogFile.problem(creating: options.logPath) { throw StartFailure(problem) }
-            do {
-                let plan = try Plan(loaded.configuration)
-                try plan.check()
-            } catch {
-                throw StartFailure(.listen(error))
-            }
-            writeAll("configuration '\(name)' OK\n", to: STDOUT_FILENO)
-            return 0
+            try check(options, source)
         } catch {
             writeAll(error.text, to: STDERR_FILENO)
             return error.exitCode
+        }
+        writeAll("configuration '\(StartUp.name(of: source))' OK\n", to: STDOUT_FILENO)
+        return 0
+    }
+
+    private static func check(_ options: ServerOptions, _ source: ConfigSource) throws(StartFailure) {
+        let loaded = try StartUpSteps.load(source, options)
+        if !loaded.warnings.isEmpty { writeAll(render(loaded.warnings), to: STDERR_FILENO) }
+        for warning in options.warnings { writeAll("warning: \(warning)\n", to: STDERR_FILENO) }
+        if let problem = LogFile.problem(creating: options.logPath) { throw StartFailure(problem) }
+        do {
+            let plan = try Plan(loaded.configuration)
+            try plan.check()
+        } catch {
+            throw StartFailure(.listen(error))
         }
     }
 }

@@ -1,5 +1,6 @@
 // What the system lets this process have: descriptors and processors. Stateless, any thread.
 #include <dirent.h>
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -36,4 +37,10 @@ uint32_t px_processor_count(void) {
     if (sched_getaffinity(0, sizeof sets, sets) < 0) return 1;
     int count = CPU_COUNT_S(sizeof sets, sets);
     return count > 0 ? (uint32_t)count : 1;
+}
+
+void px_memory_usage(uint64_t *allocated, uint64_t *heap) {
+    struct mallinfo2 info = mallinfo2();
+    *allocated = info.uordblks + info.hblkhd;
+    *heap = info.arena + info.hblkhd;
 }

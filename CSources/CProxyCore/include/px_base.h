@@ -110,6 +110,8 @@ PX_API uint64_t px_clock_monotonic_ns(void);
 PX_API void px_descriptor_usage(uint64_t *limit, int64_t *used);
 /// Raise the soft descriptor limit to the hard one. Returns the limit now in force. thread: owner.
 PX_API uint64_t px_descriptor_limit_raise(void);
+/// Bytes in use and bytes held by the C library's allocator (mallinfo2(3)). thread: any.
+PX_API void px_memory_usage(uint64_t *allocated, uint64_t *heap);
 /// Number of processors this process may run on (sched_getaffinity), at least 1. thread: any.
 PX_API uint32_t px_processor_count(void);
 
