@@ -73,9 +73,14 @@ static int check_layout(const struct px_control_layout *shared, struct px_detail
         .record_bytes = sizeof(struct px_control_record),
     };
     if (memcmp(shared, &expected, offsetof(struct px_control_layout, reserved)) == 0) return 0;
+    if (shared->magic != PX_CONTROL_MAGIC)
+        return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", "control block", "magic is %#llx, wanted %#llx",
+            (unsigned long long)shared->magic, PX_CONTROL_MAGIC);
     return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", "control block",
-        "layout %u with %u bytes and locks of %u bytes, wanted layout %u with %u bytes and locks of %u bytes", shared->layout_version,
-        shared->bytes, shared->mutex_bytes, expected.layout_version, expected.bytes, expected.mutex_bytes);
+        "layout %u with %u bytes, %u locks of %u bytes and %u records of %u, wanted layout %u with %u bytes, %u locks of %u bytes and "
+        "%u records of %u", shared->layout_version, shared->bytes, shared->lock_count, shared->mutex_bytes, shared->record_count,
+        shared->record_bytes, expected.layout_version, expected.bytes, expected.lock_count, expected.mutex_bytes,
+        expected.record_count, expected.record_bytes);
 }
 
 px_control_block *px_control_block_attach(int fd, struct px_detail *detail) {
