@@ -7,6 +7,7 @@
 // Threads: any but a worker: this waits.
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -43,30 +44,48 @@ static bool lock_within(struct px_control_lock *lock, uint32_t timeout_ms, bool 
     return error == 0 || error == EOWNERDEAD;
 }
 
+// Waits for room until `deadline_ns`. A signal is no reason to give up.
+static int await_room(int fd, uint64_t deadline_ns) {
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    for (;;) {
+        uint64_t now_ns = px_clock_monotonic_ns();
+        if (now_ns >= deadline_ns) return -EAGAIN;
+        uint64_t left_ms = (deadline_ns - now_ns + 999999) / 1000000;
+        int ready = poll(&room, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+        if (ready > 0) return 0;
+        if (ready < 0 && errno != EINTR) return -errno;
+    }
+}
+
+// One deadline for the whole, or a reader that takes a little now and then would hold us for ever.
 static int write_all(int fd, const char *bytes, size_t length, uint32_t timeout_ms) {
+    uint64_t deadline_ns = px_clock_monotonic_ns() + timeout_ms * UINT64_C(1000000);
     while (length > 0) {
         ssize_t n = write(fd, bytes, length);
-        if (n >= 0) {
+        if (n > 0) {
             bytes += n;
             length -= (size_t)n;
             continue;
         }
+        if (n == 0) return -EIO;  // no kernel file does this; it must not become a loop
         if (errno == EINTR) continue;
         if (errno != EAGAIN) return -errno;
-        struct pollfd room = {.fd = fd, .events = POLLOUT};  // a pipe that somebody made non-blocking
-        if (poll(&room, 1, (int)timeout_ms) <= 0) return -EAGAIN;
+        int code = await_room(fd, deadline_ns);  // a pipe that somebody made non-blocking
+        if (code < 0) return code;
     }
     return 0;
 }
 
 int px_locked_write(int fd, px_control_block *block, enum px_lock which, const void *bytes, size_t length, uint32_t timeout_ms) {
+    int code = 0;
     if (!block) return write_all(fd, bytes, length, timeout_ms);
     struct px_control_lock *lock = &block->shared->locks[which];
     bool owner_died = false;
     bool held = lock_within(lock, timeout_ms, &owner_died);
     bool partial = atomic_exchange_explicit(&lock->line_is_partial, 0, memory_order_relaxed) != 0;
-    if (owner_died || partial) (void)!px_end_partial_line(fd);
-    int code = write_all(fd, bytes, length, timeout_ms);
+    // No room for the newline: then the line must not follow either, should room be found in between.
+    if (owner_died || partial) code = px_end_partial_line(fd);
+    if (code == 0) code = write_all(fd, bytes, length, timeout_ms);
     if (code < 0) atomic_store_explicit(&lock->line_is_partial, 1, memory_order_relaxed);
     if (held) pthread_mutex_unlock(&lock->mutex);
     return code;
@@ -90,6 +109,7 @@ int px_end_partial_line(int fd) {
     char last = '\n';
     if (fstat(fd, &status) < 0) return -errno;
     if (!S_ISREG(status.st_mode) || status.st_size == 0) return 0;
-    if (read_last_byte(fd, status.st_size, &last) < 0) return -errno;
+    // A byte that cannot be read may be half a line's; an empty line too many is better than a torn one.
+    if (read_last_byte(fd, status.st_size, &last) != 1) last = '?';
     return last == '\n' ? 0 : write_all(fd, "\n", 1, 0);
 }
