@@ -63,6 +63,18 @@ static uint32_t descriptors_said(const uint8_t *bytes, uint32_t length) {
     return header.magic == PX_WIRE_MAGIC ? header.descriptors : 0;
 }
 
+// A side that closed with packets of ours unread makes the next call here fail once with ECONNRESET (net/unix/af_unix.c,
+// unix_release_sock), even while packets it sent before are queued. Those come first: the last may say why it left.
+static ssize_t receive_message(int fd, struct msghdr *message) {
+    bool was_reset = false;
+    for (;;) {
+        ssize_t length = recvmsg(fd, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (length >= 0) return length;
+        if (errno == ECONNRESET && !was_reset) was_reset = true;
+        else if (errno != EINTR) return -errno;
+    }
+}
+
 int px_link_receive(int fd, uint8_t *bytes, uint32_t capacity, int32_t *fds, uint32_t *count) {
     union control control;
     struct iovec part = {.iov_base = bytes, .iov_len = capacity};
@@ -70,9 +82,8 @@ int px_link_receive(int fd, uint8_t *bytes, uint32_t capacity, int32_t *fds, uin
     int code = 0;
     ssize_t length;
     *count = 0;
-    do length = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (length < 0 && errno == EINTR);
-    if (length < 0) return -errno;
+    length = receive_message(fd, &message);
+    if (length < 0) return (int)length;
 
     uint32_t came = take_descriptors(&message, fds);
     if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) code = -PX_E_TRUNCATED;

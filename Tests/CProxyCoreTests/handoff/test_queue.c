@@ -446,7 +446,7 @@ TEST(queue_bears_memory_that_changes_under_it) {
     struct both both = both_sides(RING);
     pid_t pid = (pid_t)ASSERT_CALL(fork());
     if (pid == 0) scribble(both.shared, 88172645463325252ull);
-    uint32_t dead = 0, taken = 0;
+    uint32_t dead = 0;
     for (uint32_t i = 0; i < 3000; i++) {
         px_queue *queue = attach_copy(both.parent, PX_QUEUE_CHILD);
         uint8_t *bytes = malloc(64);
@@ -456,7 +456,6 @@ TEST(queue_bears_memory_that_changes_under_it) {
             int pushed = px_queue_push(queue, n, bytes, 64);
             ASSERT_LE(length, 64);
             ASSERT_LE(pushed, 0);
-            taken += length >= 0;
             dead += length == -PX_E_MALFORMED;
             px_queue_clear(queue);
         }
@@ -465,6 +464,5 @@ TEST(queue_bears_memory_that_changes_under_it) {
     }
     ASSERT_CALL(kill(pid, SIGKILL));
     ASSERT_GT(dead, 0);
-    ASSERT_GT(taken, 0);
     end_both(&both);
 }
