@@ -255,7 +255,10 @@ final class Generation {
         ["parent.epoch": .number("\(recorder.report.fromEpoch ?? 0)"), "parent.pid": .number("\(recorder.report.fromPid ?? 0)")]
     }
     private var childFields: KeyValuePairs<String, LogRecord.Value> {
-        ["child.epoch": .number("\(child?.relative.epoch ?? 0)"), "child.pid": .number("\(child?.relative.pid ?? 0)")]
+        [
+            "child.epoch": .number("\(child?.relative.epoch ?? hellos.first?.message.epoch ?? 0)"),
+            "child.pid": .number("\(child?.relative.pid ?? hellos.first?.peer.pid ?? 0)"),
+        ]
     }
 
     func milliseconds(_ ms: Double) -> String {

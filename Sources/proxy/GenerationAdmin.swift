@@ -236,10 +236,8 @@ extension Generation {
                 plan: plan, statistics: statistics, control: nil, loop: loop,
                 settings: .init(workers: workers, epoch: epoch, accessLogFlushMs: 1000, accessLogMinBytes: 0))
             do { try engine.openSockets(cold: true) } catch { failure = .listen(error) }
-        } catch let error as CoreError {
-            failure = .engine(error)
         } catch {
-            preconditionFailure("\(error)")
+            failure = .engine(error)
         }
         guard let failure else { return 0 }
         writeAll(failure.text, to: STDERR_FILENO)
