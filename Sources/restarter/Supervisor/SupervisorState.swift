@@ -189,7 +189,8 @@ struct SupervisorState: Equatable {
     }
 
     private mutating func begin(_ purpose: Purpose, configPath: String? = nil) -> [Effect] {
-        attempt = Attempt(from: serving, configPath: configPath ?? self.configPath)
+        // The epoch it would get, for the report of an attempt that fails before it is asked for.
+        attempt = Attempt(epoch: serving.map { $0.epoch + 1 } ?? 0, from: serving, configPath: configPath ?? self.configPath)
         switch purpose {
         case .first:
             phase = .locating(purpose)
