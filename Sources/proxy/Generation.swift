@@ -106,7 +106,8 @@ final class Generation {
             .notice, "main", "initializing epoch \(epoch) (base id=\(options.baseID), hot restart version=\(version))",
             ["workers": .number("\(workers)"), "config": .string(StartUp.name(of: startUp.source))])
         for warning in startUp.configuration.warnings {
-            log.emit(.warning, "config", "\(warning.file):\(warning.line):\(warning.column): \(warning.message)", ["id": .string(warning.id)])
+            log.emit(
+                .warning, "config", "\(warning.file):\(warning.line):\(warning.column): \(warning.message)", ["id": .string(warning.id)])
         }
         for warning in options.warnings { log.emit(.warning, "main", warning) }
         if let warning = options.withoutEffectWarning { log.emit(.warning, "main", warning) }
@@ -139,7 +140,8 @@ final class Generation {
         switch number {
         case SIGTERM, SIGINT:
             log.emit(
-                .notice, "main", number == SIGTERM ? "caught SIGTERM, stopping" : "caught SIGINT, stopping", ["sender": .number("\(sender)")])
+                .notice, "main", number == SIGTERM ? "caught SIGTERM, stopping" : "caught SIGINT, stopping",
+                ["sender": .number("\(sender)")])
             feed(.stop)
         case SIGUSR1:
             log.emit(.notice, "main", "caught SIGUSR1, reopening log files")
@@ -234,7 +236,8 @@ final class Generation {
         case .inherited: noteStep("inherit", "\(inheritance.sockets.count) listening sockets")
         case .prepared: noteStep("open")
         case .warmedUp: noteStep("warm up")
-        case .coldAtDeadline: log.emit(.warning, "hot_restart", "not every cluster has been resolved yet; taking over without waiting longer")
+        case .coldAtDeadline:
+            log.emit(.warning, "hot_restart", "not every cluster has been resolved yet; taking over without waiting longer")
         case .tookOver: noteStep("take over")
         case .parentDrains: noteStep("parent drains")
         case .parentSilent:
@@ -245,7 +248,8 @@ final class Generation {
         case .childTookOver(let epoch): log.emit(.notice, "hot_restart", "generation \(epoch) took over; draining", childFields)
         case .drainBegan: noteDrainBegan()
         case .drained: log.emit(.notice, "hot_restart", "drained", ["cut": .number("\(forcedConnections)")])
-        case .forced: log.emit(.warning, "hot_restart", "closing what is left by force", ["connections": .number("\(engine?.connections ?? 0)")])
+        case .forced:
+            log.emit(.warning, "hot_restart", "closing what is left by force", ["connections": .number("\(engine?.connections ?? 0)")])
         case .rolledBack(let from): noteRollback(from: from)
         case .fenced: log.emit(.warning, "hot_restart", "the new generation was ended with SIGKILL", childFields)
         }
@@ -317,7 +321,8 @@ final class Generation {
             guard pid == spawned?.pid else { continue }
             spawned = nil
             if ending != .exited(0) {
-                log.emit(.error, "hot_restart", "the generation started on SIGHUP has ended: \(ending); its messages are above",
+                log.emit(
+                    .error, "hot_restart", "the generation started on SIGHUP has ended: \(ending); its messages are above",
                     ["child.pid": .number("\(pid)")])
             }
         }

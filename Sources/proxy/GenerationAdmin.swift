@@ -36,7 +36,9 @@ extension Generation {
     }
 
     func obey(_ command: ControlCommand, from peer: Link.Peer) -> CommandAnswer {
-        log.emit(.notice, "main", "command on the control socket", ["command": .string(command.command.rawValue), "peer.pid": .number("\(peer.pid)")])
+        log.emit(
+            .notice, "main", "command on the control socket",
+            ["command": .string(command.command.rawValue), "peer.pid": .number("\(peer.pid)")])
         switch command.command {
         case .stop:
             // Later, so that the answer leaves before the link does.
@@ -45,7 +47,8 @@ extension Generation {
         case .drainNow:
             let draining = older + [parent].compactMap { $0 }
             for relative in draining where relative.bye == nil { endNow(relative) }
-            return CommandAnswer(ok: true, text: draining.isEmpty ? "no generation drains" : "ending \(draining.count) draining generations")
+            return CommandAnswer(
+                ok: true, text: draining.isEmpty ? "no generation drains" : "ending \(draining.count) draining generations")
         case .reopenLogs:
             reopenLogs()
             return CommandAnswer(ok: true, text: "log files reopened")
@@ -246,7 +249,9 @@ extension Generation {
 
     /// What to try next, for somebody who has just started the embedded example at a terminal.
     func printFirstSteps() {
-        guard startUp.source.yaml == embeddedDefaultConfiguration, startUp.source.path == nil, isatty(STDOUT_FILENO) == 1, epoch == 0 else { return }
+        guard startUp.source.yaml == embeddedDefaultConfiguration, startUp.source.path == nil, isatty(STDOUT_FILENO) == 1, epoch == 0 else {
+            return
+        }
         writeAll(
             """
 

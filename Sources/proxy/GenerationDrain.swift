@@ -52,7 +52,8 @@ extension Generation {
         record.firstStartedUnixMs = firstStartedUnixMs
         record.connections = engine?.connections ?? 0
         record.oldestConnectionMs = engine?.oldestConnection?.ageMs ?? 0
-        record.drainEndsUnixMs = drainEndsNs.map { System.unixMs &+ ($0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000 : 0) } ?? 0
+        record.drainEndsUnixMs =
+            drainEndsNs.map { System.unixMs &+ ($0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000 : 0) } ?? 0
         record.heartbeatNs = System.monotonicNs
         record.configHash = startUp.configuration.hash
         record.version = ProductVersion.number
@@ -74,7 +75,8 @@ extension Generation {
             .notice, "hot_restart", "closing and draining listeners",
             [
                 "connections": .number("\(engine?.connections ?? 0)"),
-                "forced_in_s": .number("\(drainEndsNs.map { $0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000_000 : 0 } ?? 0)"),
+                "forced_in_s": .number(
+                    "\(drainEndsNs.map { $0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000_000 : 0 } ?? 0)"),
             ])
     }
 

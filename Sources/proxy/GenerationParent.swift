@@ -167,7 +167,9 @@ extension Generation {
             while self.child === child, let packet = try child.relative.link.receive() { try handleChild(packet, child) }
         } catch {
             if !error.isClosed {
-                log.emit(.error, "hot_restart", "the new generation's link is unusable: \(error)", ["child.pid": .number("\(child.relative.pid)")])
+                log.emit(
+                    .error, "hot_restart", "the new generation's link is unusable: \(error)",
+                    ["child.pid": .number("\(child.relative.pid)")])
             }
             loop.unwatch(child.relative.link.fd)
             feed(.childGone)

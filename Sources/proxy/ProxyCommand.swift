@@ -56,7 +56,7 @@ struct ProxyCommand: ParsableCommand {
             let command: ProxyCommand
             do {
                 command = try ProxyCommand.parse(list.unambiguousArguments)
-            } catch where exitCode(for: error).isSuccess {
+            } catch  where exitCode(for: error).isSuccess {
                 return .print(fullMessage(for: error) + "\n")
             } catch {
                 throw OptionError(id: "PX-U001", message: message(for: error), remedy: "`proxy --help` lists all options.")

@@ -34,7 +34,8 @@ extension RestartFailure {
     static func noParent(_ epoch: UInt64, name: String) -> RestartFailure {
         RestartFailure(
             step: "hello", id: "PX-R023", message: "nothing serves on \(name), so --restart-epoch \(epoch) has nobody to take over from",
-            remedy: "Give --restart-epoch without a number (0 if nothing serves), or --skip-hot-restart-on-no-parent to start cold with it.")
+            remedy: "Give --restart-epoch without a number (0 if nothing serves), or --skip-hot-restart-on-no-parent to start cold with it."
+        )
     }
 
     static func alreadyServing(_ epoch: UInt64, pid: Int32) -> RestartFailure {
