@@ -32,22 +32,25 @@ static int check_shape(const struct px_stats_shape *shape, size_t bytes, struct 
     return 0;
 }
 
-static bool is_name(const struct px_stats_view *view, const struct px_stats_entry *entry) {
-    uint64_t end = (uint64_t)entry->name_offset + entry->name_length;
-    return entry->name_length >= 1 && entry->name_length <= PX_STAT_NAME_MAX && end < view->shape.names_bytes &&
+static bool is_name(const struct px_stats_view *view, const struct px_stats_entry *entry, uint64_t offset) {
+    return entry->name_offset == offset && entry->name_length >= 1 && entry->name_length <= PX_STAT_NAME_MAX &&
+        offset + entry->name_length < view->shape.names_bytes &&
         strnlen(view->names + entry->name_offset, entry->name_length + (size_t)1) == entry->name_length;
 }
 
 static int check_directory(const struct px_stats_view *view, struct px_detail *detail) {
-    uint64_t cells = 0;
+    uint64_t cells = 0, names = 0;
     for (uint32_t i = 0; i < view->shape.slot_count; i++) {
         const struct px_stats_entry *entry = &view->entries[i];
-        if (!is_name(view, entry) || entry->kind > PX_STAT_HISTOGRAM || entry->import > PX_IMPORT_NEVER || entry->reserved != 0 || entry->first_cell != cells)
+        if (!is_name(view, entry, names) || entry->kind > PX_STAT_HISTOGRAM || entry->import > PX_IMPORT_NEVER || entry->reserved != 0 ||
+            entry->first_cell != cells)
             return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", object, "directory entry %u is malformed", i);
         cells += px__stats_cells_of(entry->kind);
+        names += entry->name_length + (uint64_t)1;
     }
-    if (cells == view->shape.cell_count) return 0;
-    return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", object, "directory has %llu cells, header %u", (unsigned long long)cells, view->shape.cell_count);
+    if (cells == view->shape.cell_count && names == view->shape.names_bytes) return 0;
+    return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", object, "directory has %llu cells and %llu bytes of names, header says %u and %u",
+        (unsigned long long)cells, (unsigned long long)names, view->shape.cell_count, view->shape.names_bytes);
 }
 
 static void free_copies(struct px_stats_view *view) {

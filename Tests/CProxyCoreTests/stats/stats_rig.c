@@ -42,15 +42,30 @@ void gen_stop(struct generation *generation) {
     *generation = (struct generation){0};
 }
 
-int gen_attach(struct generation *generation, const struct generation *other) {
+int gen_attach_fd(struct generation *generation, int fd, uint64_t expected) {
     struct px_detail detail;
     uint64_t id = 0;
-    int fd = fcntl(px_stats_block_fd(other->block), F_DUPFD_CLOEXEC, 0);
-    ASSERT_GE(fd, 0);
-    int result = px_stats_reader_attach_fd(generation->reader, fd, &id, &detail);
-    ASSERT_TRUE(id == other->id);
-    if (result != 0) close(fd);
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    ASSERT_GE(copy, 0);
+    int result = px_stats_reader_attach_fd(generation->reader, copy, &id, &detail);
+    ASSERT_TRUE(id == expected);
+    if (result != 0) close(copy);
     return result;
+}
+
+int gen_attach(struct generation *generation, const struct generation *other) {
+    return gen_attach_fd(generation, px_stats_block_fd(other->block), other->id);
+}
+
+// A killed process writes nothing any more, whereas destroying a reader clears the block's `known` list. So the list is put back
+// into what the relatives see: both are freed, but the block's memory keeps what it said.
+void gen_abandon(struct generation *generation) {
+    struct px_stats_known known[PX_STATS_KNOWN_MAX];
+    memcpy(known, generation->block->header->known, sizeof known);
+    px_stats_reader_destroy(generation->reader);
+    memcpy(generation->block->header->known, known, sizeof known);
+    px_stats_block_destroy(generation->block);
+    *generation = (struct generation){0};
 }
 
 void gen_count(struct generation *generation, uint64_t times) {

@@ -20,6 +20,10 @@ struct generation gen_start_with_names(uint64_t epoch, const char *extra, const 
 void gen_stop(struct generation *generation);
 // `reader` attaches `other`'s block. Returns the core's result.
 int gen_attach(struct generation *generation, const struct generation *other);
+// The same with a descriptor that stays the caller's.
+int gen_attach_fd(struct generation *generation, int fd, uint64_t id);
+// The process was killed: unlike after gen_stop, relatives find in its block all it ever said.
+void gen_abandon(struct generation *generation);
 // Count on a worker's shard.
 void gen_count(struct generation *generation, uint64_t times);
 int64_t gen_value(struct generation *generation, const char *name);
