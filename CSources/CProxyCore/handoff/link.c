@@ -54,7 +54,7 @@ static int connect_addr(int fd, const struct px_addr *addr) {
 
 // Say who holds `name`, as far as a connection shows it.
 static int fail_in_use(struct px_detail *detail, const struct px_addr *addr, const char *name) {
-    struct px_peer peer;
+    struct px_peer peer = {0};
     int code = -PX_E_NAME_IN_USE;
     int fd = open_socket();
     if (fd >= 0 && connect_addr(fd, addr) == 0 && px_link_peer(fd, &peer) == 0)
@@ -198,7 +198,7 @@ static bool link_has_ended(int fd) {
 }
 
 int px_link_peer_pidfd(int fd) {
-    struct px_peer peer;
+    struct px_peer peer = {0};
     int pidfd = -1;
     socklen_t size = sizeof pidfd;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0) return pidfd;
