@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,29 +50,39 @@ static int await_room(int fd, uint64_t deadline_ns) {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
     for (;;) {
         uint64_t now_ns = px_clock_monotonic_ns();
-        if (now_ns >= deadline_ns) return -EAGAIN;
-        uint64_t left_ms = (deadline_ns - now_ns + 999999) / 1000000;
+        uint64_t left_ms = now_ns < deadline_ns ? (deadline_ns - now_ns + 999999) / 1000000 : 0;
         int ready = poll(&room, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
         if (ready > 0) return 0;
+        if (ready == 0 && left_ms == 0) return -EAGAIN;
         if (ready < 0 && errno != EINTR) return -errno;
     }
 }
 
-// One deadline for the whole, or a reader that takes a little now and then would hold us for ever.
+// As many whole lines as a pipe with any room at all takes without blocking, and in one piece (PIPE_BUF, pipe(7)).
+static size_t piece_of(const char *bytes, size_t length) {
+    if (length <= PIPE_BUF) return length;
+    const char *end = memrchr(bytes, '\n', PIPE_BUF);
+    return end ? (size_t)(end - bytes) + 1 : PIPE_BUF;
+}
+
+// One deadline for the whole, or a reader that takes a little now and then would hold us for ever. A pipe or terminal that
+// nobody reads would block the write itself, so room is awaited first; a file never blocks so, and gets all in one write.
 static int write_all(int fd, const char *bytes, size_t length, uint32_t timeout_ms) {
+    struct stat status;
     uint64_t deadline_ns = px_clock_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+    bool may_block = fstat(fd, &status) == 0 && !S_ISREG(status.st_mode);
     while (length > 0) {
-        ssize_t n = write(fd, bytes, length);
+        int code = may_block ? await_room(fd, deadline_ns) : 0;
+        if (code < 0) return code;
+        ssize_t n = write(fd, bytes, may_block ? piece_of(bytes, length) : length);
         if (n > 0) {
             bytes += n;
             length -= (size_t)n;
             continue;
         }
         if (n == 0) return -EIO;  // no kernel file does this; it must not become a loop
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN) return -errno;
-        int code = await_room(fd, deadline_ns);  // a pipe that somebody made non-blocking
-        if (code < 0) return code;
+        if (errno == EINTR || (errno == EAGAIN && may_block)) continue;
+        return -errno;
     }
     return 0;
 }

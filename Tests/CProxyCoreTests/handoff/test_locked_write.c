@@ -294,6 +294,50 @@ TEST(locked_write_to_a_full_pipe_waits_for_its_time_out) {
     ASSERT_LT(now_ms() - before, 5000);
 }
 
+// Standard error whose reader has stopped: the pipe blocks, we do not.
+TEST(locked_write_to_a_blocking_pipe_nobody_reads_ends_at_its_time_out) {
+    int ends[2];
+    char byte;
+    ASSERT_CALL(pipe2(ends, O_CLOEXEC));
+    ASSERT_OK(px_locked_write(ends[1], NULL, PX_LOCK_LOG, "x\n", 2, 0));  // room needs no time
+    ASSERT_CALL(fcntl(ends[1], F_SETFL, O_NONBLOCK));
+    fill_pipe(ends[1]);
+    ASSERT_CALL(fcntl(ends[1], F_SETFL, 0));
+    uint64_t before = now_ms();
+    ASSERT_EQ(px_locked_write(ends[1], NULL, PX_LOCK_LOG, "x\n", 2, 200), -EAGAIN);
+    ASSERT_GE(now_ms() - before, 190);
+    ASSERT_LT(now_ms() - before, 5000);
+    ASSERT_EQ(read(ends[0], &byte, 1), 1);
+}
+
+static _Noreturn void write_long_lines(int fd, char letter) {
+    static char bytes[20000];
+    memset(bytes, letter, sizeof bytes);
+    for (size_t at = 999; at < sizeof bytes; at += 1000) bytes[at] = '\n';
+    for (int i = 0; i < 20; i++) ASSERT_OK(px_locked_write(fd, NULL, PX_LOCK_LOG, bytes, sizeof bytes, TIMEOUT_MS));
+    _exit(0);
+}
+
+// Without any lock: pieces end at lines and are small enough for the pipe to keep them whole.
+TEST(locked_write_keeps_lines_whole_in_a_pipe) {
+    int ends[2];
+    ASSERT_CALL(pipe2(ends, O_CLOEXEC));
+    for (int i = 0; i < 2; i++)
+        if (ASSERT_CALL(fork()) == 0) write_long_lines(ends[1], (char)('a' + i));
+    close(ends[1]);
+    FILE *file = fdopen(ends[0], "r");
+    ASSERT_TRUE(file != NULL);
+    char line[2000], wanted[1000];
+    int lines = 0;
+    for (; fgets(line, sizeof line, file); lines++) {
+        memset(wanted, line[0], 999);
+        ASSERT_EQ(strlen(line), 1000);
+        ASSERT_MEM(line, wanted, 999);
+    }
+    ASSERT_EQ(lines, 2 * 20 * 20);
+    fclose(file);
+}
+
 static _Noreturn void read_slowly(int fd) {
     char bytes[4096];
     for (;;) {
