@@ -130,7 +130,8 @@ static int plan_mappings(const struct px_spawn_spec *spec, struct child_plan *pl
     plan->park_above = STDERR + 1;
     for (uint32_t i = 0; i < plan->count; i++) {
         plan->mappings[i] = (struct mapping){.from = spec->inherit[2 * i], .to = spec->inherit[2 * i + 1], .parked = -1};
-        if (plan->mappings[i].from < 0 || plan->mappings[i].to < 0) return -EBADF;
+        // INT32_MAX has no number above it to park descriptors at.
+        if (plan->mappings[i].from < 0 || plan->mappings[i].to < 0 || plan->mappings[i].to == INT32_MAX) return -EBADF;
         if (plan->mappings[i].to >= plan->park_above) plan->park_above = plan->mappings[i].to + 1;
     }
     qsort(plan->mappings, plan->count, sizeof *plan->mappings, by_target);
@@ -183,7 +184,8 @@ static struct failure await_exec(int fd) {
 }
 
 static void end_child(pid_t pid, int32_t *pidfd) {
-    kill(pid, SIGKILL);  // ours and not reaped: no other process can have this pid
+    // Without a pidfd: ours, and reaped by nobody else unless SIGCHLD is ignored, so the pid is still its own.
+    if (*pidfd < 0 || px_pidfd_signal(*pidfd, SIGKILL) == -ENOSYS) kill(pid, SIGKILL);
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
     if (*pidfd >= 0) close(*pidfd);
     *pidfd = -1;

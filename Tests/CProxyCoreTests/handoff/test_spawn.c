@@ -140,7 +140,7 @@ TEST(spawn_reports_bad_descriptors) {
     int before = test_open_descriptors();
     int32_t pid, pidfd;
     const char *argv[] = {"true", NULL};
-    int32_t twice[] = {0, 5, 1, 5}, closed[] = {77, 5}, negative[] = {-1, 5};
+    int32_t twice[] = {0, 5, 1, 5}, closed[] = {77, 5}, negative[] = {-1, 5}, largest[] = {0, INT32_MAX};
     struct px_spawn_spec spec = {.path = "/bin/true", .argv = argv, .envp = empty_environment, .inherit = twice, .inherit_count = 2};
     struct px_detail detail;
     ASSERT_EQ(px_spawn(&spec, &pid, &pidfd, &detail), -EINVAL);
@@ -150,6 +150,9 @@ TEST(spawn_reports_bad_descriptors) {
     ASSERT_STR(detail.call, "dup2");
     spec.inherit = negative;
     ASSERT_EQ(px_spawn(&spec, &pid, &pidfd, &detail), -EBADF);
+    spec.inherit = largest;
+    ASSERT_EQ(px_spawn(&spec, &pid, &pidfd, &detail), -EBADF);
+    ASSERT_STR(detail.call, "inherit");
     ASSERT_EQ(test_open_descriptors(), before);
 }
 
