@@ -35,17 +35,19 @@ public final class MessageQueue {
         bytes.withUnsafeBytes { px_queue_push(handle, type, $0.baseAddress, UInt32($0.count)) } == 0
     }
 
-    /// Everything that is there now.
+    /// What is there now, at most 1024 messages; the event says so again if there may be more. One larger than 4096 bytes is skipped.
     public func drain() -> [(type: UInt32, bytes: [UInt8])] {
         px_queue_clear(handle)
         var messages: [(type: UInt32, bytes: [UInt8])] = []
         var room = [UInt8](repeating: 0, count: 4096)
-        while messages.count < 1024 {
+        for _ in 0..<1024 {
             var type: UInt32 = 0
             let length = room.withUnsafeMutableBytes { px_queue_pop(handle, &type, $0.baseAddress!, UInt32($0.count)) }
-            guard length >= 0 else { break }
+            if length == -90 { continue }  // EMSGSIZE: it is gone, there may be more behind it
+            guard length >= 0 else { return messages }
             messages.append((type, Array(room.prefix(Int(length)))))
         }
+        px_queue_raise(handle)
         return messages
     }
 

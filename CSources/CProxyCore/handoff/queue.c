@@ -222,14 +222,18 @@ static int die(px_queue *queue) {
     return -PX_E_MALFORMED;
 }
 
+static void raise_event(int fd) {
+    const uint64_t one = 1;
+    // EAGAIN: the counter is at its end, so the eventfd is readable as it is.
+    while (write(fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+}
+
 // ---- producer -------------------------------------------------------------------------------------------------------------------
 
 static void wake(const struct end *out) {
-    const uint64_t one = 1;
     uint64_t cleared = atomic_load_explicit(&out->ring->cleared, memory_order_seq_cst);
     if (atomic_load_explicit(&out->ring->woken, memory_order_relaxed) == cleared) return;
-    // EAGAIN: the counter is at its end, so the eventfd is readable as it is.
-    while (write(out->event_fd, &one, sizeof one) < 0 && errno == EINTR) continue;
+    raise_event(out->event_fd);
     atomic_store_explicit(&out->ring->woken, cleared, memory_order_relaxed);
 }
 
@@ -278,4 +282,8 @@ void px_queue_clear(px_queue *queue) {
     uint64_t count;
     while (read(queue->in.event_fd, &count, sizeof count) < 0 && errno == EINTR) continue;
     atomic_fetch_add_explicit(&queue->in.ring->cleared, 1, memory_order_seq_cst);
+}
+
+void px_queue_raise(px_queue *queue) {
+    raise_event(queue->in.event_fd);
 }

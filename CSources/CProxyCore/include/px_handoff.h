@@ -162,9 +162,10 @@ PX_API PX_MUST_USE int px_queue_push(px_queue *queue, uint32_t type, const void 
 /// thread: one consumer.
 PX_API PX_MUST_USE int px_queue_pop(px_queue *queue, uint32_t *type, void *bytes, uint32_t capacity);
 /// The eventfd that says something may be there for us. It is raised once after each px_queue_clear; so: clear, then
-/// px_queue_pop until -EAGAIN. Who stops before that must come back by himself.
+/// px_queue_pop until -EAGAIN. Who stops before that must come back by himself, or raise it again for himself.
 PX_API int px_queue_event_fd(const px_queue *queue);
 PX_API void px_queue_clear(px_queue *queue);
+PX_API void px_queue_raise(px_queue *queue);
 
 // ---- processes ----------------------------------------------------------------------------------------------------------------
 

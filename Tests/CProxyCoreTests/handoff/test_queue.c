@@ -338,6 +338,20 @@ TEST(queue_wakes_once_after_each_clear) {
     end_both(&both);
 }
 
+TEST(queue_consumer_that_stops_early_comes_back) {
+    struct both both = both_sides(RING);
+    push(both.parent, 1, 8);
+    push(both.parent, 2, 8);
+    px_queue_clear(both.child);
+    expect(both.child, 1, 8);
+    ASSERT_FALSE(is_awake(both.child));
+    px_queue_raise(both.child);
+    ASSERT_TRUE(is_awake(both.child));
+    px_queue_clear(both.child);
+    expect(both.child, 2, 8);
+    end_both(&both);
+}
+
 // A producer that was killed after it made its message visible and before it raised the eventfd.
 TEST(queue_next_push_makes_up_for_a_lost_wake) {
     struct both both = both_sides(RING);
