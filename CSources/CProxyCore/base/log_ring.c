@@ -31,7 +31,8 @@ void px_log_set_level(uint32_t level) {
 }
 
 static int event_fd_locked(void) {
-    if (ring.event_fd < 0) ring.event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    // Readable from birth if there are records already: an earlier try may have met the descriptor limit.
+    if (ring.event_fd < 0) ring.event_fd = eventfd(ring.count > 0, EFD_CLOEXEC | EFD_NONBLOCK);
     return ring.event_fd;
 }
 
@@ -48,7 +49,7 @@ static void push_locked(const struct px_log_record *record) {
         return;
     }
     ring.records[(ring.head + ring.count) % RING_RECORDS] = *record;
-    // Nothing to do if it fails: the next record tries again, and the driver also takes records when it wakes for other reasons.
+    // Nothing to do if it fails: px_log_fd tries again, and the driver also takes records when it wakes for other reasons.
     if (ring.count++ == 0) (void)!eventfd_write(event_fd_locked(), 1);
 }
 

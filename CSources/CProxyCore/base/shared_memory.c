@@ -70,6 +70,18 @@ static bool exceeds_file_size_limit(size_t bytes) {
     return getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && bytes > limit.rlim_cur;
 }
 
+// Pages now, not at first touch: a lack of memory is an error here and would be SIGBUS there. In steps, because before
+// Linux 6.10 a signal makes shmem_fallocate (mm/shmem.c) give up and free what it had: a large block would never be done.
+static int allocate_pages(int fd, size_t bytes) {
+    const size_t step = 1 << 20;
+    for (size_t at = 0; at < bytes;) {
+        size_t length = bytes - at < step ? bytes - at : step;
+        if (fallocate(fd, 0, (off_t)at, (off_t)length) == 0) at += length;
+        else if (errno != EINTR) return -1;
+    }
+    return 0;
+}
+
 int px__shared_memory_create(
     struct px_shared_memory *memory, const char *name, size_t bytes, enum px_shared_memory_access access, struct px_detail *detail) {
     const char *call = "memfd_create";
@@ -83,9 +95,8 @@ int px__shared_memory_create(
         goto close_fd;
     }
     if (ftruncate(fd, (off_t)bytes) < 0) goto failed;
-    // Pages now, not at first touch: a lack of memory is an error here and would be SIGBUS there.
     call = "fallocate";
-    if (fallocate(fd, 0, 0, (off_t)bytes) < 0) goto failed;
+    if (allocate_pages(fd, bytes) < 0) goto failed;
     call = "mmap";
     map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) goto failed;

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log_ring.h"
 #include "test.h"
@@ -93,4 +94,22 @@ TEST(log_records_of_many_threads_are_whole_and_all_accounted_for) {
     for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
     ASSERT_EQ(accounted, WRITERS * LINES);
     ASSERT_FALSE(is_readable(px_log_fd()));
+}
+
+// The first record came while no descriptor was to be had.
+TEST(the_log_descriptor_is_readable_from_birth_if_there_are_records) {
+    struct px_log_record record;
+    struct rlimit before, none;
+    ASSERT_CALL(getrlimit(RLIMIT_NOFILE, &before));
+    none = before;
+    none.rlim_cur = 0;
+    ASSERT_CALL(setrlimit(RLIMIT_NOFILE, &none));
+    px_log(PX_ERROR, "main", "early");
+    ASSERT_EQ(px_log_fd(), -1);
+    ASSERT_CALL(setrlimit(RLIMIT_NOFILE, &before));
+    int fd = px_log_fd();
+    ASSERT_GE(fd, 0);
+    ASSERT_TRUE(is_readable(fd));
+    ASSERT_TRUE(px_log_take(&record));
+    ASSERT_FALSE(is_readable(fd));
 }
