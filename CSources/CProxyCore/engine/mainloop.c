@@ -146,7 +146,8 @@ int px_mainloop_watch_signals(px_mainloop *loop, const int32_t *signals, size_t 
     }
     int result = pthread_sigmask(SIG_BLOCK, &set, NULL);
     if (result != 0) return -result;
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR) return -errno;
+    // What they would end the process for is an errno as well: EPIPE; EFBIG, a log at its RLIMIT_FSIZE.
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return -errno;
     result = open_signalfd(loop, &set);
     if (result == 0) loop->signal_set = set;
     return result;

@@ -53,7 +53,7 @@ typedef void (*px_event_fn)(const struct px_event *event, void *PX_NULLABLE cont
 PX_API PX_MUST_USE px_mainloop *PX_NULLABLE px_mainloop_create(px_event_fn callback, void *PX_NULLABLE context, struct px_detail *detail);
 /// After this returns, the callback never runs again. NULL is fine.
 PX_API void px_mainloop_destroy(px_mainloop *PX_NULLABLE loop);
-/// Block `signals` in the calling thread (call before any other thread exists) and deliver them as events; SIGPIPE is ignored.
+/// Block `signals` in the calling thread (call before any other thread exists) and deliver them as events; SIGPIPE and SIGXFSZ are ignored.
 PX_API PX_MUST_USE int px_mainloop_watch_signals(px_mainloop *loop, const int32_t *signals, size_t count);
 /// Report `fd` readable as `token`. The descriptor stays the caller's, who must unwatch it before closing it.
 PX_API PX_MUST_USE int px_mainloop_watch(px_mainloop *loop, int fd, uint64_t token);

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,7 +37,7 @@ static void turn_until(int count, const char *what) {
     }
 }
 
-TEST(signals_arrive_as_events_with_their_sender_and_sigpipe_is_ignored) {
+TEST(signals_arrive_as_events_with_their_sender_and_sigpipe_and_sigxfsz_are_ignored) {
     static const int32_t first[] = {SIGTERM, SIGHUP}, second[] = {SIGUSR1};
     open_loop();
     ASSERT_OK(px_mainloop_watch_signals(loop, first, 2));
@@ -57,6 +59,14 @@ TEST(signals_arrive_as_events_with_their_sender_and_sigpipe_is_ignored) {
     ASSERT_EQ(write(fds[1], "x", 1), -1);
     ASSERT_EQ(errno, EPIPE);
     close(fds[1]);
+    struct rlimit limit = {.rlim_cur = 0, .rlim_max = RLIM_INFINITY};
+    int file = (int)ASSERT_CALL(memfd_create("log", MFD_CLOEXEC));
+    ASSERT_CALL(setrlimit(RLIMIT_FSIZE, &limit));
+    ASSERT_EQ(write(file, "x", 1), -1);
+    ASSERT_EQ(errno, EFBIG);
+    limit.rlim_cur = RLIM_INFINITY;
+    ASSERT_CALL(setrlimit(RLIMIT_FSIZE, &limit));
+    close(file);
     static const int32_t bad[] = {9999};
     ASSERT_EQ(px_mainloop_watch_signals(loop, bad, 1), -EINVAL);
     px_mainloop_destroy(loop);
