@@ -49,6 +49,7 @@ let package = Package(
         .testTarget(
             name: "ProxyConfigTests", dependencies: ["ProxyConfig", "ProxyModel"], path: "Tests/ProxyConfigTests", exclude: ["Fixtures"],
             swiftSettings: swiftFlags),
+        .testTarget(name: "ProxyAdminTests", dependencies: ["ProxyAdmin", "ProxyModel"], swiftSettings: swiftFlags),
         .testTarget(
             name: "RestarterTests", dependencies: ["restarter", "FakeProxy", "Harness", "ProxyCore", "ProxyModel"],
             swiftSettings: swiftFlags),

@@ -9,7 +9,7 @@ struct AdminQuery {
         }
     }
 
-    var isEmpty: Bool { pairs.isEmpty }
+    var count: Int { pairs.count }
     var first: (name: String, value: String)? { pairs.first }
     /// Whether a parameter is there, with or without a value.
     func has(_ name: String) -> Bool { pairs.contains { $0.name == name } }

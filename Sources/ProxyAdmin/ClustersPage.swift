@@ -13,11 +13,10 @@ enum ClustersPage {
         var clusters = snapshot.clusters()
         if let filter = query["filter"] {
             do {
-                let pattern = try LinearPattern(filter)
-                clusters.removeAll { !pattern.matchesPart(of: $0.name) }
+                clusters = try LinearPattern(filter).select(clusters) { $0.name }
             } catch { return .badRequest(error.text) }
         }
-        if query["format"] == "json" { return .json(.object([.init("cluster_statuses", .array(clusters.map(status)))])) }
+        if query["format"] == "json" { return .json(.object(JSONValue.list("cluster_statuses", clusters.map(status)))) }
         return AdminResponse(clusters.map(text).joined())
     }
 
@@ -52,20 +51,14 @@ enum ClustersPage {
         func thresholds(_ maximum: UInt32) -> [JSONValue.Member] {
             ([("max_connections", maximum)] + otherThresholds).map { .init($0, .number($1)) }
         }
-        return .object([
-            .init("name", .string(cluster.name)),
-            .init("host_statuses", .array(cluster.hosts.map(status))),
-            .init(
-                "circuit_breakers",
-                .object([
-                    .init(
-                        "thresholds",
-                        .array([
-                            .object(thresholds(cluster.maxConnections)), .object([.init("priority", .string("HIGH"))] + thresholds(1024)),
-                        ]))
-                ])),
-            .init("observability_name", .string(cluster.observabilityName)),
-        ])
+        let priorities: [JSONValue] = [
+            .object(thresholds(cluster.maxConnections)), .object([.init("priority", .string("HIGH"))] + thresholds(1024)),
+        ]
+        return .object(
+            [.init("name", .string(cluster.name))] + JSONValue.list("host_statuses", cluster.hosts.map(status)) + [
+                .init("circuit_breakers", .object([.init("thresholds", .array(priorities))])),
+                .init("observability_name", .string(cluster.observabilityName)),
+            ])
     }
 
     private static func status(_ host: ClusterStatus.Host) -> JSONValue {
@@ -86,6 +79,6 @@ enum ClustersPage {
 
     /// A value of 0 is left out, as protobuf does.
     private static func stat(_ name: String, _ value: UInt64, _ type: [JSONValue.Member]) -> JSONValue {
-        .object(type + [.init("name", .string(name))] + (value == 0 ? [] : [.init("value", .string(value))]))
+        .object(type + (value == 0 ? [] : [.init("value", .string(value))]) + [.init("name", .string(name))])
     }
 }

@@ -14,8 +14,7 @@ enum ConfigDumpPage {
     private static let emptyLists = [
         "dynamic_listeners", "dynamic_active_clusters", "dynamic_warming_clusters", "static_route_configs", "dynamic_route_configs",
         "inline_scoped_route_configs", "dynamic_scoped_route_configs", "static_secrets", "dynamic_active_secrets",
-        "dynamic_warming_secrets",
-        "static_endpoint_configs", "dynamic_endpoint_configs",
+        "dynamic_warming_secrets", "static_endpoint_configs", "dynamic_endpoint_configs",
     ]
 
     static func response(_ query: AdminQuery, _ snapshot: AdminSnapshot) -> AdminResponse {
@@ -26,11 +25,11 @@ enum ConfigDumpPage {
         if let text = query["name_regex"] {
             do {
                 let pattern = try LinearPattern(text)
-                dump.clusters.removeAll { !pattern.matchesWhole($0.name) }
-                dump.listeners.removeAll { !pattern.matchesWhole($0.name) }
-            } catch { return .badRequest(error.text) }
+                dump.clusters = try pattern.select(dump.clusters, whole: true) { $0.name }
+                dump.listeners = try pattern.select(dump.listeners, whole: true) { $0.name }
+            } catch { return .badRequest("Error while parsing name_regex from \(text): \(error.problem)") }
         }
-        dump.clusters.sort { $0.name < $1.name }
+        dump.clusters.sort { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         guard let resource = query["resource"] else { return .json(.object([.init("configs", .array(all(dump)))])) }
         return one(resource, dump)
     }
@@ -49,13 +48,13 @@ enum ConfigDumpPage {
     }
 
     private static func list(_ configs: [JSONValue]) -> AdminResponse {
-        .json(.object(configs.isEmpty ? [] : [.init("configs", .array(configs))]))
+        .json(.object(JSONValue.list("configs", configs)))
     }
 
     private static func all(_ dump: ConfigurationDump) -> [JSONValue] {
         let updated = JSONValue.Member("last_updated", .string(UTCTime(unixMilliseconds: dump.loadedUnixMs).rfc3339))
         func members(_ name: String, _ items: [[JSONValue.Member]]) -> [JSONValue.Member] {
-            items.isEmpty ? [] : [.init(name, .array(items.map { .object($0) }))]
+            JSONValue.list(name, items.map { .object($0) })
         }
         return [
             typed("admin.v3.BootstrapConfigDump", [.init("bootstrap", .raw(dump.bootstrap)), updated]),

@@ -11,10 +11,12 @@ struct HistogramSummary {
     let lows: [UInt64]
     let total: UInt64
 
+    /// The counts come from memory that other processes write: whatever they are, the sums wrap rather than trap, and buckets
+    /// without a low are left out.
     init(counts: [UInt64], lows: [UInt64]) {
-        self.counts = counts
+        self.counts = Array(counts.prefix(lows.count))
         self.lows = lows
-        total = counts.reduce(0, +)
+        total = self.counts.reduce(0, &+)
     }
 
     /// Value below which `percent` of the recorded values lie, interpolated within its bucket; nil where nothing was recorded.
@@ -25,12 +27,12 @@ struct HistogramSummary {
         var last: Double?
         for (index, count) in counts.enumerated() where count > 0 {
             let low = Double(lows[index])
-            let width = Double(high(index)) - low
-            if Double(before + count) >= wanted {
+            let width = high(index) - low
+            if Double(before &+ count) >= wanted {
                 let fraction = max(0, wanted - Double(before)) / Double(count)
                 return width <= 1 ? low : low + width * fraction
             }
-            before += count
+            before &+= count
             last = low + width
         }
         return last
@@ -43,17 +45,17 @@ struct HistogramSummary {
             let low = Double(lows[index])
             guard low <= bound else { break }
             // Values are whole numbers: the bucket holds low, low+1, … high-1.
-            let width = Double(high(index)) - low
+            let width = high(index) - low
             let inside = min(width, bound.rounded(.down) - low + 1)
-            sum += inside >= width ? count : UInt64((Double(count) * inside / width).rounded())
+            sum &+= inside >= width ? count : UInt64(exactly: (Double(count) * inside / width).rounded()) ?? count
         }
         return sum
     }
 
     /// Lowest value above the bucket. The last one is taken to be as wide as the one before.
-    private func high(_ index: Int) -> UInt64 {
-        if index + 1 < lows.count { return lows[index + 1] }
-        return index > 0 ? lows[index] + (lows[index] - lows[index - 1]) : lows[index] + 1
+    private func high(_ index: Int) -> Double {
+        if index + 1 < lows.count { return Double(lows[index + 1]) }
+        return Double(lows[index]) + (index > 0 ? Double(lows[index]) - Double(lows[index - 1]) : 1)
     }
 
     /// At most three decimals, none that say nothing: `10`, `10.5`, `0.125`.

@@ -25,6 +25,9 @@ public indirect enum JSONValue: Sendable, Equatable {
     /// protobuf's JSON form of 64-bit integers.
     public static func string<I: BinaryInteger>(_ value: I) -> JSONValue { .string(String(value)) }
 
+    /// A list as a member; none where it is empty, as protobuf does.
+    static func list(_ key: String, _ items: [JSONValue]) -> [Member] { items.isEmpty ? [] : [Member(key, .array(items))] }
+
     /// As protobuf prints it: one space per level, empty containers on one line.
     public var pretty: String {
         var out = ""
@@ -92,7 +95,7 @@ public indirect enum JSONValue: Sendable, Equatable {
             if isSpace { continue }
             let closes = byte == UInt8(ascii: "}") || byte == UInt8(ascii: "]")
             if closes {
-                depth -= 1
+                depth = max(0, depth - 1)  // text from elsewhere may close more than it opens
                 if !opened { newLine() }
             } else if opened {
                 newLine()

@@ -1,11 +1,14 @@
 /// A regular expression in RE2's syntax, matched in time linear in the text. The admin server runs on the control loop, which
 /// other generations watch: a backtracking matcher would let one request (`?filter=(a+)+$`) stop it long enough to be taken for
-/// dead. Thompson's construction: a program is run over the text with the set of all places it can be in at once.
+/// dead. Thompson's construction: a program is run over the text with the set of all places it can be in at once; PatternAutomaton
+/// keeps the sets it has met, so that a filter over thousands of names costs little more than reading them.
 struct LinearPattern {
     struct Failure: Error, Equatable {
+        /// In RE2's words.
+        var problem: String
+        init(_ problem: String) { self.problem = problem }
         /// As Envoy answers.
-        var text: String
-        init(_ problem: String) { text = "Invalid re2 regex: \(problem)" }
+        var text: String { "Invalid re2 regex: \(problem)" }
     }
 
     /// Characters that one step takes.
@@ -28,7 +31,8 @@ struct LinearPattern {
     static let lengthLimit = 256
     static let programLimit = 1024
 
-    private let program: [Instruction]
+    private let part: PatternAutomaton
+    private let whole: PatternAutomaton
 
     init(_ pattern: String) throws(Failure) {
         guard pattern.unicodeScalars.count <= Self.lengthLimit else {
@@ -38,11 +42,26 @@ struct LinearPattern {
         let tree = try parser.parse()
         var program: [Instruction] = []
         try Self.emit(tree, into: &program)
-        self.program = program + [.accept]
+        program.append(.accept)
+        part = PatternAutomaton(program, isWhole: false)
+        whole = PatternAutomaton(program, isWhole: true)
     }
 
-    func matchesPart(of text: String) -> Bool { run(text, whole: false) }
-    func matchesWhole(_ text: String) -> Bool { run(text, whole: true) }
+    /// Both fail only once a pattern has cost too much over all the texts it was tried on.
+    func matchesPart(of text: String) throws(Failure) -> Bool { try part.matches(text) }
+    func matchesWhole(_ text: String) throws(Failure) -> Bool { try whole.matches(text) }
+
+    /// Those of `items` whose name matches, in part or as a whole; the others if `inverted`.
+    func select<Item>(
+        _ items: [Item], whole isWhole: Bool = false, inverted: Bool = false, by name: (Item) -> String
+    ) throws(Failure) -> [Item] {
+        let automaton = isWhole ? whole : part
+        var selected: [Item] = []
+        for item in items {
+            if try automaton.matches(name(item)) != inverted { selected.append(item) }
+        }
+        return selected
+    }
 
     // MARK: - Compiling
 
@@ -92,70 +111,5 @@ struct LinearPattern {
             try emit(node, into: &program)
         }
         for fork in forks { program[fork] = .fork(fork + 1, program.count) }
-    }
-
-    // MARK: - Running
-
-    private func run(_ text: String, whole: Bool) -> Bool {
-        let scalars = text.unicodeScalars.map(\.value)
-        var places = PlaceSet(count: program.count)
-        var next = PlaceSet(count: program.count)
-        for position in 0...scalars.count {
-            if !whole || position == 0 { follow(0, at: position, scalars, into: &places) }
-            let accepts = places.contains(program.count - 1)
-            if accepts, !whole || position == scalars.count { return true }
-            guard position < scalars.count else { return false }
-            next.removeAll()
-            for place in places.members {
-                if case .take(let set) = program[place], set.contains(scalars[position]) {
-                    follow(place + 1, at: position + 1, scalars, into: &next)
-                }
-            }
-            swap(&places, &next)
-            if whole, places.members.isEmpty { return false }
-        }
-        return false
-    }
-
-    /// Add `place` and all places that can be reached from it without taking a character.
-    private func follow(_ place: Int, at position: Int, _ scalars: [UInt32], into places: inout PlaceSet) {
-        var open = [place]
-        while let place = open.popLast() {
-            guard places.insert(place) else { continue }
-            switch program[place] {
-            case .take, .accept: break
-            case .jump(let target): open.append(target)
-            case .fork(let a, let b): open += [b, a]
-            case .assert(let assertion): if holds(assertion, at: position, scalars) { open.append(place + 1) }
-            }
-        }
-    }
-
-    private func holds(_ assertion: Assertion, at position: Int, _ scalars: [UInt32]) -> Bool {
-        func isWord(_ index: Int) -> Bool { scalars.indices.contains(index) && PatternParser.word.contains(scalars[index]) }
-        switch assertion {
-        case .textStart: return position == 0
-        case .textEnd: return position == scalars.count
-        case .wordBoundary: return isWord(position - 1) != isWord(position)
-        case .noWordBoundary: return isWord(position - 1) == isWord(position)
-        }
-    }
-}
-
-/// A set of small integers with its members in order of insertion.
-private struct PlaceSet {
-    private(set) var members: [Int] = []
-    private var present: [Bool]
-    init(count: Int) { present = Array(repeating: false, count: count) }
-    func contains(_ place: Int) -> Bool { present[place] }
-    mutating func insert(_ place: Int) -> Bool {
-        guard !present[place] else { return false }
-        present[place] = true
-        members.append(place)
-        return true
-    }
-    mutating func removeAll() {
-        for place in members { present[place] = false }
-        members.removeAll(keepingCapacity: true)
     }
 }

@@ -6,16 +6,14 @@ enum ListenersPage {
 
     static func response(_ query: AdminQuery, _ snapshot: AdminSnapshot) -> AdminResponse {
         let listeners = snapshot.listeners()
-        if query["format"] == "json" { return .json(.object([.init("listener_statuses", .array(listeners.map(status)))])) }
+        if query["format"] == "json" { return .json(.object(JSONValue.list("listener_statuses", listeners.map(status)))) }
         return AdminResponse(listeners.flatMap { listener in listener.addresses.map { "\(listener.name)::\($0.text)\n" } }.joined())
     }
 
     private static func status(_ listener: ListenerStatus) -> JSONValue {
         var members: [JSONValue.Member] = [.init("name", .string(listener.name))]
         if let first = listener.addresses.first { members.append(.init("local_address", first.json)) }
-        let further = listener.addresses.dropFirst().map(\.json)
-        if !further.isEmpty { members.append(.init("additional_local_addresses", .array(further))) }
-        return .object(members)
+        return .object(members + JSONValue.list("additional_local_addresses", listener.addresses.dropFirst().map(\.json)))
     }
 }
 

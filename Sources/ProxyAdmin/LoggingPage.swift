@@ -9,15 +9,20 @@ enum LoggingPage {
 
     static func reply(_ query: AdminQuery, _ snapshot: AdminSnapshot) -> AdminReply {
         let present = snapshot.logLevels()
-        guard let (name, value) = query.first else { return AdminReply(list(present)) }
+        guard let (name, value) = query.first, query.count > 1 || !value.isEmpty else { return AdminReply(list(present)) }
+        guard query.count == 1 else { return usage("invalid number of parameters") }
         switch name {
         case "level":
             guard levels.contains(value) else { return usage("unknown logger level") }
             return AdminReply(list(present.map { .init(component: $0.component, level: canonical(value)) }), action: .setLogLevel(value))
         case "paths":
-            return change(value.split(separator: ",").map(pair), present)
+            let wanted = value.split(separator: ",").map(pair)
+            guard !wanted.contains(where: { $0.component.isEmpty || $0.level.isEmpty }) else {
+                return usage("empty logger name or empty logger level")
+            }
+            return change(wanted, present)
         case "group":
-            return usage("groups need fine-grain logging, which is not available")
+            return usage("group parameter requires fine-grain logging, which is not available")
         default:
             return change([ComponentLevel(component: name, level: value)], present)
         }
@@ -36,7 +41,7 @@ enum LoggingPage {
             guard levels.contains(entry.level) else { return usage("unknown logger level") }
             after[index].level = canonical(entry.level)
         }
-        guard !wanted.isEmpty else { return usage("empty logger paths") }
+        guard !wanted.isEmpty else { return usage("empty logger name or empty logger level") }
         return AdminReply(list(after), action: .setComponentLogLevels(wanted))
     }
 
@@ -49,7 +54,7 @@ enum LoggingPage {
     private static func usage(_ problem: String) -> AdminReply {
         AdminReply(
             .badRequest(
-                "error: \(problem)\nusage: /logging?<name>=<level> (change single level)\n"
+                "error: \(problem)\n\nusage: /logging?<name>=<level> (change single level)\n"
                     + "usage: /logging?paths=name1:level1,name2:level2,... (change multiple levels)\n"
                     + "usage: /logging?level=<level> (change all levels)\n"
                     + "levels: trace debug info notice warning error critical off\n"))

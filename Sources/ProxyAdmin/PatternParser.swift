@@ -30,12 +30,11 @@ struct PatternParser {
 
     mutating func parse() throws(Failure) -> PatternNode {
         let node = try alternatives()
-        if peek != nil { throw Failure("unexpected ): \(rest)") }
+        if peek != nil { throw Failure("unexpected ): \(string(from: 0))") }
         return node
     }
 
     private var peek: Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
-    private var rest: String { string(from: position) }
     private func string(from start: Int) -> String { String(String.UnicodeScalarView(scalars[start...])) }
     private func string(_ range: Range<Int>) -> String { String(String.UnicodeScalarView(scalars[range])) }
 
@@ -67,6 +66,7 @@ struct PatternParser {
     private mutating func repetitions(of atom: PatternNode, from start: Int) throws(Failure) -> PatternNode {
         let operatorStart = position
         guard let (minimum, maximum) = try repetition() else { return atom }
+        if case .empty = atom { throw Failure("no argument for repetition operator: \(string(operatorStart..<position))") }
         _ = skip("?")
         let secondStart = position
         if try repetition() != nil { throw Failure("bad repetition operator: \(string(operatorStart..<max(position, secondStart)))") }
@@ -198,34 +198,56 @@ struct PatternParser {
         }
     }
 
-    /// After "[". A negated escape inside a class (`[\D]`) is refused rather than half done.
+    /// After "[". A negated escape inside a class (`[\D]`) is refused rather than half done, and so are named classes (`[:alpha:]`).
     private mutating func characterClass(from start: Int) throws(Failure) -> CharacterSet {
         var set = CharacterSet(ranges: [], isNegated: skip("^"))
         var isFirst = true
         while isFirst || peek != "]" {
-            guard let next = peek else { throw Failure("missing ]: \(string(from: start))") }
             isFirst = false
-            if scalars[position...].starts(with: Array("[:".unicodeScalars)) { throw Failure("invalid character class range: \(rest)") }
-            position += 1
-            guard next != "\\" else {
-                let escaped = try escapedSet(from: position - 1)
-                guard !escaped.isNegated else { throw Failure("invalid escape sequence: \(string(position - 2..<position))") }
-                set.ranges += escaped.ranges
+            let itemStart = position
+            let item = try classItem(from: start)
+            guard let low = item.singleScalar, let high = try rangeEnd(from: start) else {
+                set.ranges += item.ranges
                 continue
             }
-            set.ranges.append(next.value...(try rangeEnd(next)))
+            guard low <= high else { throw Failure("invalid character class range: \(string(itemStart..<position))") }
+            set.ranges.append(low...high)
         }
         position += 1
         if ignoresCase { set.ranges = set.ranges.flatMap(Self.bothCases) }
         return set
     }
 
-    /// The upper end of a range that begins with `low`; `low` itself where it is none.
-    private mutating func rangeEnd(_ low: Unicode.Scalar) throws(Failure) -> UInt32 {
-        guard peek == "-", position + 1 < scalars.count, scalars[position + 1] != "]" else { return low.value }
-        let high = scalars[position + 1]
-        guard high != "\\", high.value >= low.value else { throw Failure("invalid character class range: \(low)-\(high)") }
-        position += 2
-        return high.value
+    /// A character, or an escape.
+    private mutating func classItem(from start: Int) throws(Failure) -> CharacterSet {
+        guard let next = peek else { throw Failure("missing ]: \(string(from: start))") }
+        if scalars[position...].starts(with: ["[", ":"]) {
+            let end = (position + 2..<scalars.count).first { scalars[$0] == "]" && scalars[$0 - 1] == ":" }
+            throw Failure("invalid character class range: \(string(position..<(end.map { $0 + 1 } ?? scalars.count)))")
+        }
+        position += 1
+        guard next == "\\" else { return CharacterSet(ranges: [next.value...next.value]) }
+        let escaped = try escapedSet(from: position - 1)
+        guard !escaped.isNegated else { throw Failure("invalid escape sequence: \(string(position - 2..<position))") }
+        return escaped
+    }
+
+    /// The upper end of the range that a "-" begins; nil where there is none. A "-" before "]" is itself.
+    private mutating func rangeEnd(from start: Int) throws(Failure) -> UInt32? {
+        guard peek == "-", position + 1 < scalars.count, scalars[position + 1] != "]" else { return nil }
+        let dash = position
+        position += 1
+        guard let high = try classItem(from: start).singleScalar else {
+            throw Failure("invalid character class range: \(string(dash - 1..<position))")
+        }
+        return high
+    }
+}
+
+extension LinearPattern.CharacterSet {
+    /// nil where the set is not one character.
+    fileprivate var singleScalar: UInt32? {
+        guard !isNegated, ranges.count == 1, let range = ranges.first, range.count == 1 else { return nil }
+        return range.lowerBound
     }
 }

@@ -12,14 +12,19 @@ struct PrometheusText {
 
     init(lows: [UInt64], tags: [(name: String, value: String)]) {
         self.lows = lows
-        fixedLabels = tags.map { TagExtraction.Label(name: Self.sanitized($0.name), value: $0.value) }
+        var fixed: [TagExtraction.Label] = []
+        for tag in tags {
+            let name = Self.labelName(tag.name)
+            if !fixed.contains(where: { $0.name == name }) { fixed.append(TagExtraction.Label(name: name, value: tag.value)) }
+        }
+        fixedLabels = fixed
     }
 
     mutating func add(_ samples: [StatSample]) {
         for sample in samples {
             let tags = TagExtraction(sample.name)
             let name = "envoy_" + Self.sanitized(tags.family)
-            let labels = tags.labels + fixedLabels
+            let labels = withFixed(tags.labels)
             switch sample.value {
             case .counter(let value): add("counter", name, ["\(name){\(Self.text(labels))} \(value)"])
             case .gauge(let value): add("gauge", name, ["\(name){\(Self.text(labels))} \(value)"])
@@ -32,7 +37,7 @@ struct PrometheusText {
     /// Connections of every living generation, so that a drain can be watched.
     mutating func add(_ generations: [GenerationStatus]) {
         for generation in generations {
-            let labels = [TagExtraction.Label(name: "envoy_generation", value: String(generation.epoch))] + fixedLabels
+            let labels = withFixed([TagExtraction.Label(name: "envoy_generation", value: String(generation.epoch))])
             add(
                 "gauge", "envoy_server_generation_connections",
                 ["envoy_server_generation_connections{\(Self.text(labels))} \(generation.connections)"])
@@ -42,7 +47,18 @@ struct PrometheusText {
     /// Counters, then gauges, then histograms, each by name.
     var text: String {
         let sorted = families.sorted { ($0.value.type, $0.key) < ($1.value.type, $1.key) }
-        return sorted.map { "# TYPE \($0.key) \($0.value.type)\n" + $0.value.lines.joined(separator: "\n") + "\n" }.joined(separator: "\n")
+        return sorted.map { "# TYPE \($0.key) \($0.value.type)\n" + $0.value.lines.joined(separator: "\n") + "\n" }.joined()
+    }
+
+    /// The fixed labels first, as Envoy does; a label that the statistic has itself, and a histogram's `le`, stand alone.
+    private func withFixed(_ labels: [TagExtraction.Label]) -> [TagExtraction.Label] {
+        fixedLabels.filter { fixed in fixed.name != "le" && !labels.contains { $0.name == fixed.name } } + labels
+    }
+
+    /// A label may not begin with a digit.
+    private static func labelName(_ tag: String) -> String {
+        let name = sanitized(tag)
+        return name.utf8.first.map { (0x30...0x39).contains($0) } ?? true ? "_" + name : name
     }
 
     /// A name can have one type only; where two statistics fall on one name, the first one's stands.

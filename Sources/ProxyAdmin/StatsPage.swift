@@ -16,13 +16,14 @@ enum StatsPage {
     enum Buckets: String { case cumulative, disjoint, summary }
     private static let types = ["All", "Counters", "Gauges", "Histograms", "TextReadouts"]
     private static let usage = "usage: /stats?format=(html|active-html|json|prometheus|text)\n\n"
+    private static let hiddenUsage = "usage: /stats?hidden=(include|only|exclude)\n\n"
 
     static func response(_ query: AdminQuery, _ snapshot: AdminSnapshot) -> AdminResponse {
         guard let buckets = Buckets(rawValue: query["histogram_buckets"] ?? "summary") else {
             return .badRequest("usage: /stats?histogram_buckets=(cumulative|disjoint|summary)\n")
         }
         switch query["format"] ?? "text" {
-        case "text": return render(query, snapshot) { AdminResponse(StatsText.text($0, lows: snapshot.bucketLows, buckets: buckets)) }
+        case "text", "": return render(query, snapshot) { AdminResponse(StatsText.text($0, lows: snapshot.bucketLows, buckets: buckets)) }
         case "json":
             return render(query, snapshot) {
                 AdminResponse(contentType: AdminResponse.json, StatsJSON.value($0, lows: snapshot.bucketLows, buckets: buckets).compact)
@@ -48,32 +49,29 @@ enum StatsPage {
     }
 
     private static func render(_ query: AdminQuery, _ snapshot: AdminSnapshot, _ page: ([StatSample]) -> AdminResponse) -> AdminResponse {
+        let type = query["type"] ?? "All"
+        guard types.contains(type) else { return .badRequest("invalid &type= param") }
+        let hidden = query["hidden"] ?? ""
+        guard ["", "include", "exclude", "only", "showonly"].contains(hidden) else { return .badRequest(hiddenUsage) }
+        if hidden == "only" || hidden == "showonly" { return page([]) }
         do {
-            return page(try selected(query, snapshot))
+            return page(try selected(type, query, snapshot))
         } catch {
             return .badRequest(error.text)
         }
     }
 
     /// Sorted by name.
-    private static func selected(_ query: AdminQuery, _ snapshot: AdminSnapshot) throws(LinearPattern.Failure) -> [StatSample] {
-        let type = query["type"] ?? "All"
-        guard types.contains(type) else { throw LinearPattern.Failure(text: "invalid &type= param") }
-        var pattern: LinearPattern?
-        if let filter = query["filter"], !filter.isEmpty { pattern = try LinearPattern(filter) }
-        if query["hidden"] == "showonly" { return [] }
+    private static func selected(
+        _ type: String, _ query: AdminQuery, _ snapshot: AdminSnapshot
+    ) throws(LinearPattern.Failure) -> [StatSample] {
         let usedOnly = query.has("usedonly")
-        let inverts = query.has("invert_filter")
-        return snapshot.statistics().filter { sample in
-            if usedOnly, !sample.used { return false }
-            guard sample.isOf(type) else { return false }
-            return pattern.map { $0.matchesPart(of: sample.name) != inverts } ?? true
-        }.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
+        var samples = snapshot.statistics().filter { $0.isOf(type) && ($0.used || !usedOnly) }
+        if let filter = query["filter"], !filter.isEmpty {
+            samples = try LinearPattern(filter).select(samples, inverted: query.has("invert_filter")) { $0.name }
+        }
+        return samples.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
     }
-}
-
-extension LinearPattern.Failure {
-    init(text: String) { self.text = text }
 }
 
 extension StatSample {

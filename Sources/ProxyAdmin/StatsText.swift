@@ -36,7 +36,7 @@ extension HistogramSummary {
         return Self.bounds.map { bound in
             let upTo = count(upTo: bound)
             defer { below = upTo }
-            return (bound, kind == .disjoint ? upTo - below : upTo)
+            return (bound, kind == .disjoint ? upTo &- below : upTo)
         }
     }
 }

@@ -21,12 +21,16 @@ struct TagExtraction: Equatable {
         takeResponseCode()
     }
 
-    /// `.worker_3.` gives `envoy_worker_id="3"`.
+    /// `.worker_3.` gives `envoy_worker_id="3"`, but not where it is the name of a cluster, listener or prefix.
     private mutating func takeWorker() {
         guard let leaf = family.lastIndex(of: "."), let before = family[..<leaf].lastIndex(of: ".") else { return }
         let word = family[family.index(after: before)..<leaf]
         let number = word.dropFirst("worker_".count)
-        guard word.hasPrefix("worker_"), !number.isEmpty, number.allSatisfy(\.isNumber) else { return }
+        guard word.hasPrefix("worker_"), !number.isEmpty, number.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { return }
+        let owner = family[..<before]
+        guard !["listener", "cluster", "tcp", "udp"].contains(owner), !["cluster.", "tcp.", "udp."].contains(where: owner.hasPrefix) else {
+            return
+        }
         labels.append(Label(name: "envoy_worker_id", value: String(number)))
         family.replaceSubrange(word.startIndex..<word.endIndex, with: "worker")
     }

@@ -9,15 +9,20 @@ public struct UTCTime: Sendable, Equatable {
     public var nanosecond: Int
 
     public init(unixNanoseconds: UInt64) {
-        let seconds = Int(unixNanoseconds / 1_000_000_000)
-        nanosecond = Int(unixNanoseconds % 1_000_000_000)
+        self.init(seconds: Int(unixNanoseconds / 1_000_000_000), nanoseconds: Int(unixNanoseconds % 1_000_000_000))
+    }
+
+    public init(unixMilliseconds: UInt64) {
+        self.init(seconds: Int(unixMilliseconds / 1000), nanoseconds: Int(unixMilliseconds % 1000) * 1_000_000)
+    }
+
+    private init(seconds: Int, nanoseconds: Int) {
+        nanosecond = nanoseconds
         hour = seconds % 86_400 / 3600
         minute = seconds % 3600 / 60
         second = seconds % 60
         (year, month, day) = Self.date(daysSince1970: seconds / 86_400)
     }
-
-    public init(unixMilliseconds: UInt64) { self.init(unixNanoseconds: unixMilliseconds * 1_000_000) }
 
     /// `2026-11-24T03:44:05.123Z`
     public var rfc3339: String {
