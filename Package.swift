@@ -51,6 +51,8 @@ let package = Package(
             swiftSettings: swiftFlags),
         .testTarget(name: "ProxyAdminTests", dependencies: ["ProxyAdmin", "ProxyModel"], swiftSettings: swiftFlags),
         .testTarget(
+            name: "ProxyCommandTests", dependencies: ["proxy", "ProxyModel"], exclude: ["Snapshots"], swiftSettings: swiftFlags),
+        .testTarget(
             name: "RestarterTests", dependencies: ["restarter", "FakeProxy", "Harness", "ProxyCore", "ProxyModel"],
             swiftSettings: swiftFlags),
         // Misbehaves on request, for the tests of the restarter.

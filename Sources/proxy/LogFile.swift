@@ -20,6 +20,7 @@ final class LogFile: Sendable {
         guard let path else { return nil }
         var status = stat()
         if stat(path, &status) == 0 {
+            guard status.st_mode & S_IFMT != S_IFDIR else { return .file("the log", path, String(cString: strerror(EISDIR))) }
             return access(path, W_OK) == 0 ? nil : .file("the log", path, String(cString: strerror(errno)))
         }
         let directory = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : "."

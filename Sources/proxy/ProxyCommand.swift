@@ -82,7 +82,19 @@ struct ProxyCommand: ParsableCommand {
             if let first = seen[item.name], item.name != "--stats-tag" { throw .givenTwice(first, item) }
             seen[item.name] = item
         }
-        if let value = seen["--restart-epoch"]?.value, UInt64(value) == nil { throw .badEpoch(value) }
+        try checkEpoch(list)
+    }
+
+    /// A value that begins with a dash or a plus is no epoch either. Nor is the highest number: it could have no next one.
+    private static func checkEpoch(_ list: ArgumentList) throws(OptionError) {
+        guard let place = list.items.firstIndex(where: { $0.name == "--restart-epoch" }) else { return }
+        if let value = list.items[place].value {
+            guard value.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt64(value), number < .max else {
+                throw .badEpoch(value)
+            }
+        } else if let next = list.items.dropFirst(place + 1).first, let digit = next.name.dropFirst().first, digit.isWholeNumber {
+            throw .badEpoch(next.words[0])
+        }
     }
 }
 
