@@ -18,6 +18,13 @@ public struct Packet {
         self.sequence = sequence
     }
 
+    /// The same message, to be sent on. Its descriptors are shared, not copied.
+    public init(copying packet: ReceivedPacket) {
+        self.init(type: packet.type, version: packet.version, sequence: packet.sequence)
+        for field in packet.fields { put(field.tag, field.bytes) }
+        descriptors = packet.descriptors
+    }
+
     public mutating func put(_ tag: UInt16, _ value: UInt64) { fields.append((tag, .integer(value))) }
     public mutating func put(_ tag: UInt16, _ text: String) { fields.append((tag, .bytes(Array(text.utf8)))) }
     public mutating func put(_ tag: UInt16, _ bytes: [UInt8]) { fields.append((tag, .bytes(bytes))) }

@@ -86,6 +86,9 @@ public enum MessageType {
 
     /// proxy → supervisor, on the supervision channel: one JSON event.
     public static let supervision: UInt16 = 48
+    /// proxy → supervisor: forget what you keep of me, another generation serves. What is to be kept comes on the same channel as
+    /// `welcome`, `sockets`, `inheritance` and `inheritanceEnd`, exactly as a child would get it, and is passed on as it came.
+    public static let keepNothing: UInt16 = 49
 }
 
 public enum Tag {

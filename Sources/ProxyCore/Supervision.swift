@@ -21,6 +21,8 @@ public struct ControlNames: Sendable, Equatable {
 public enum SupervisionChannel {
     /// Names the descriptor of the generation's end.
     public static let environmentVariable = "PROXY_SUPERVISION_FD"
+    /// Names the descriptor on which a replacement of a dead generation is given what the supervisor kept of it.
+    public static let keeperVariable = "PROXY_KEEPER_FD"
 }
 
 /// A request on a control socket (`MessageType.command`). The serving generation takes stop, drain_now and reopen_logs; a

@@ -53,6 +53,7 @@ final class Generation {
     var hotRestartGeneration: UInt64 = 1
     var isHealthcheckFailed = false
     var hasAnnounced = false
+    var isFromKeeper = false
     var acceptsNow = false
     var readyIsDue = false
     /// CLOCK_MONOTONIC ms of the force deadline; nil when not draining.
@@ -231,7 +232,8 @@ final class Generation {
 
     private func note(_ note: RestartNote) {
         switch note {
-        case .connectedToParent: log.emit(.info, "hot_restart", "connected to the serving generation")
+        case .connectedToParent:
+            log.emit(.info, "hot_restart", isFromKeeper ? "inheriting from the restarter" : "connected to the serving generation")
         case .welcomed: noteStep("hello")
         case .inherited: noteStep("inherit", "\(inheritance.sockets.count) listening sockets")
         case .prepared: noteStep("open")

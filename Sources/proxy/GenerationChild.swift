@@ -20,6 +20,7 @@ extension Generation {
     private func lookOnce() {
         let name = options.controlSocketName
         if boundControl != nil { return feed(.nobodyServes) }
+        if let keeper = startUp.supervisor.takeKeeper() { return inherit(from: keeper) }
         do {
             let link = try Link.connect(name)
             let peer = try link.peer()
@@ -36,6 +37,18 @@ extension Generation {
             } else {
                 feed(.failed(.controlSocket(error, name: name)))
             }
+        }
+    }
+
+    /// A dead generation left everything to the supervisor: to the restart machine that is a parent that welcomes us and dies.
+    private func inherit(from keeper: Link) {
+        parent = Relative(link: keeper, epoch: 0, pid: 0, process: nil)
+        isFromKeeper = true
+        do {
+            try watchParent()
+            feed(.connected)
+        } catch {
+            feed(.failed(.loop(error)))
         }
     }
 
@@ -68,7 +81,9 @@ extension Generation {
         timer.map { loop.arm($0, afterMs: ms) }
     }
 
-    func sendHello() { send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent) }
+    /// A keeper has sent what it has already.
+    func sendHello() { if !isFromKeeper { sendHelloToParent() } }
+    private func sendHelloToParent() { send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent) }
 
     // MARK: - What the parent says
 
@@ -209,7 +224,7 @@ extension Generation {
     }
 
     private func askForSockets() {
-        guard let engine, let parent, let statistics else { return feed(.extraSocketsArrived) }
+        guard let engine, let parent, let statistics, !isFromKeeper else { return feed(.extraSocketsArrived) }
         do {
             var block = Packet(type: MessageType.childBlock)
             block.descriptors = [try .copy(of: statistics.fd)]
@@ -394,6 +409,14 @@ extension Generation {
             Processes.notify(socket, "MAINPID=\(pid)\nREADY=1\nSTATUS=generation \(epoch) serves, pid \(pid)")
         }
         limitDrainingGenerations()
+        if isFromKeeper { buryTheDead() }
+        leaveWithKeeper()
+    }
+
+    /// Nobody served before us, so nobody lives whose block came without a link.
+    private func buryTheDead() {
+        let living = Set((older + [parent].compactMap { $0 }).map(\.epoch))
+        for epoch in Set((statistics?.relatives ?? []).map(\.epoch)).subtracting(living) { buryEpoch(epoch) }
     }
 
     func shareLog(_ block: ControlBlock?) {

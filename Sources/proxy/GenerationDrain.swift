@@ -183,7 +183,7 @@ extension Generation {
         if relative.link.hasUnsent { flushLater() }
     }
 
-    private func flushLater() {
+    func flushLater() {
         guard flusher == nil else { return }
         let timer = loop.makeTimer { [unowned self] in flushAll() }
         flusher = timer
@@ -195,6 +195,7 @@ extension Generation {
         flusher = nil
         let all = [parent, child?.relative].compactMap { $0 } + older
         for relative in all where relative.link.hasUnsent { try? relative.link.flush() }
-        if all.contains(where: { $0.link.hasUnsent }) { flushLater() }
+        startUp.supervisor.flush()
+        if startUp.supervisor.hasUnsent || all.contains(where: { $0.link.hasUnsent }) { flushLater() }
     }
 }

@@ -78,7 +78,7 @@ extension Generation {
     // MARK: - WELCOME and the inheritance
 
     func welcomeChild() {
-        guard !hellos.isEmpty, let controlBlock else { return }
+        guard !hellos.isEmpty, controlBlock != nil else { return }
         let pending = hellos.removeFirst()
         let relative = Relative(
             link: pending.link, epoch: pending.message.epoch, pid: pending.peer.pid, process: pending.link.peerProcess())
@@ -91,9 +91,8 @@ extension Generation {
         serverStatistics.add("server.restart_attempts", in: statistics)
         do {
             try watchChild(child)
-            try sendWelcome(to: child, shared, controlBlock)
-            try sendSockets(to: child)
-            try sendDescriptors(to: child)
+            try eachInheritancePacket(version, shared, queue: queue) { send($0, to: relative) }
+            try eachLinkPacket(version) { send($0, to: relative) }
             var end = Packet(type: MessageType.inheritanceEnd, version: version)
             end.put(Tag.count, UInt64(engine?.sockets.count ?? 0))
             send(end, to: relative)
@@ -103,30 +102,33 @@ extension Generation {
         }
     }
 
-    private func sendWelcome(to child: ChildGeneration, _ shared: Capabilities, _ controlBlock: ControlBlock) throws(CoreError) {
-        let message = WelcomeMessage(
-            version: child.version, capabilities: shared, epoch: epoch, pid: pid, programVersion: ProgramVersion.text,
+    /// WELCOME, listening sockets, then everything else; what a child gets, and what the supervisor keeps for one. Listening sockets
+    /// come first: whatever happens to us from then on, the child can serve. Each packet is sent before the next is made, so that few
+    /// copies of descriptors exist at a time.
+    private func eachInheritancePacket(
+        _ version: UInt16, _ shared: Capabilities, queue: MessageQueue?, _ emit: (Packet) -> Void
+    ) throws(CoreError) {
+        guard let controlBlock else { return }
+        let welcome = WelcomeMessage(
+            version: version, capabilities: shared, epoch: epoch, pid: pid, programVersion: ProgramVersion.text,
             startedUnixMs: startUp.beganUnixMs, firstStartedUnixMs: firstStartedUnixMs, hotRestartGeneration: hotRestartGeneration)
         var descriptors = [try Descriptor.copy(of: controlBlock.fd)]
-        for fd in child.queue?.fds ?? [] { descriptors.append(try .copy(of: fd)) }
-        send(message.packet(descriptors), to: child.relative)
-    }
-
-    /// First of all: whatever happens to us from then on, the child can serve.
-    private func sendSockets(to child: ChildGeneration) throws(CoreError) {
-        var packet = Packet(type: MessageType.sockets, version: child.version)
+        for fd in queue?.fds ?? [] { descriptors.append(try .copy(of: fd)) }
+        emit(welcome.packet(descriptors))
+        var packet = Packet(type: MessageType.sockets, version: version)
         for socket in engine?.sockets ?? [] {
             packet.put(Tag.socket, SocketLabelCodec.encode(index: socket.index, socket.label))
             packet.descriptors.append(try .copy(of: socket.fd))
             if packet.descriptors.count == Self.socketsPerPacket {
-                send(packet, to: child.relative)
-                packet = Packet(type: MessageType.sockets, version: child.version)
+                emit(packet)
+                packet = Packet(type: MessageType.sockets, version: version)
             }
         }
-        if !packet.descriptors.isEmpty { send(packet, to: child.relative) }
+        if !packet.descriptors.isEmpty { emit(packet) }
+        for (kind, fd) in inheritedItems { emit(try inheritancePacket(kind, fd, version)) }
     }
 
-    private func sendDescriptors(to child: ChildGeneration) throws(CoreError) {
+    private var inheritedItems: [(InheritedKind, Int32)] {
         var items: [(InheritedKind, Int32)] = []
         if let control = boundControl { items.append((.controlSocket, control.descriptor.fd)) }
         if let fd = admin?.fd { items.append((.adminSocket, fd)) }
@@ -134,23 +136,41 @@ extension Generation {
             items.append((.statisticsBlock, statistics.fd))
             items += statistics.relatives.map { (.statisticsBlock, $0.fd) }
         }
-        for (kind, fd) in items { try send(kind, fd, to: child) }
+        return items
+    }
+
+    private func eachLinkPacket(_ version: UInt16, _ emit: (Packet) -> Void) throws(CoreError) {
         for relative in [parent].compactMap({ $0 }) + older {
-            try send(.link, relative.link.fd, to: child) {
-                $0.put(Tag.epoch, relative.epoch)
-                $0.put(Tag.pid, UInt64(UInt32(bitPattern: relative.pid)))
-            }
+            var packet = try inheritancePacket(.link, relative.link.fd, version)
+            packet.put(Tag.epoch, relative.epoch)
+            packet.put(Tag.pid, UInt64(UInt32(bitPattern: relative.pid)))
+            emit(packet)
         }
     }
 
-    private func send(
-        _ kind: InheritedKind, _ fd: Int32, to child: ChildGeneration, _ describe: (inout Packet) -> Void = { _ in }
-    ) throws(CoreError) {
-        var packet = Packet(type: MessageType.inheritance, version: child.version)
+    private func inheritancePacket(_ kind: InheritedKind, _ fd: Int32, _ version: UInt16) throws(CoreError) -> Packet {
+        var packet = Packet(type: MessageType.inheritance, version: version)
         packet.put(Tag.kinds, [kind.rawValue])
         packet.descriptors = [try .copy(of: fd)]
-        describe(&packet)
-        send(packet, to: child.relative)
+        return packet
+    }
+
+    // MARK: - The keeper
+
+    /// Whoever started us gets copies of what a replacement needs, should we be the only generation and be killed. Links to older
+    /// generations are left out: their ends must be seen when we die.
+    func leaveWithKeeper() {
+        guard startUp.supervisor.isConnected, controlBlock != nil else { return }
+        do {
+            try eachInheritancePacket(Protocol.newest, .all, queue: nil) { startUp.supervisor.send($0) }
+            var end = Packet(type: MessageType.inheritanceEnd)
+            end.put(Tag.count, UInt64(engine?.sockets.count ?? 0))
+            startUp.supervisor.send(end)
+        } catch {
+            startUp.supervisor.send(.bare(MessageType.keepNothing))
+            log.emit(.warning, "hot_restart", "the restarter keeps no copies of the listening sockets: \(error)")
+        }
+        if startUp.supervisor.hasUnsent { flushLater() }
     }
 
     // MARK: - What the child says
@@ -233,6 +253,7 @@ extension Generation {
                 ["parent_shutdown_s": .number("\(given)"), "drain_s": .number("\(options.drainTimeS)")])
         }
         state = .draining
+        startUp.supervisor.send(.bare(MessageType.keepNothing))
         unwatchOlder()
         control?.stop()
         admin?.stop()
@@ -283,6 +304,7 @@ extension Generation {
             .warning, "hot_restart", "rolled back: serving again after generation \(failed) failed",
             ["reason": .string(lastRestart?.reason ?? ""), "epoch.failed": .number("\(failed)")])
         startUp.supervisor.tell(.rolledBack(.init(toEpoch: epoch, text: lastRestart?.reason)))
+        leaveWithKeeper()
     }
 
     private func recordFailure(_ reason: RestartFailure, _ result: RestartReport.Result) {

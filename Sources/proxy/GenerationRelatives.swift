@@ -59,6 +59,8 @@ extension Generation {
         case .stop, .failed: log.emit(.notice, "hot_restart", "an older generation has stopped", fields)
         case nil: log.emit(.warning, "hot_restart", "an older generation died", fields)
         }
+        // Who kept its sockets for us knows that it died.
+        if isFromKeeper, relative.epoch == recorder.report.fromEpoch { return }
         startUp.supervisor.tell(.drained(.init(epoch: relative.epoch, forced: forced)))
     }
 

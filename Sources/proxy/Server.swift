@@ -47,7 +47,9 @@ enum Server {
         var control: ControlSocket?
         if options.useDynamicBaseID, !options.disableHotRestart { control = try DynamicBaseID.choose(&options) }
         var serving: ProxyStatus?
-        if !options.disableHotRestart, control == nil, options.mode == .serve {
+        // With a keeper nobody serves, and its copy of the control socket would keep us waiting for an answer.
+        let looksAround = !options.disableHotRestart && control == nil && !supervisor.hasKeeper
+        if looksAround, options.mode == .serve {
             switch Survey.ask(options.controlSocketName, loop: loop) {
             case .nobody: break
             case .serving(let status): serving = status
@@ -55,7 +57,10 @@ enum Server {
             }
         }
         let epoch =
-            options.disableHotRestart ? 0 : try StartUpSteps.epoch(options, serving: serving, name: options.controlSocketName)
+            options.disableHotRestart
+            ? 0
+            : try StartUpSteps.epoch(
+                options, serving: serving, name: options.controlSocketName, hasKeeper: supervisor.hasKeeper)
         let (log, file) = try StartUpSteps.openLog(options, epoch: epoch)
         var source = StartUpSteps.source(options, serving: serving)
         if let path = source.path { source.path = StartUpSteps.absolute(path) }

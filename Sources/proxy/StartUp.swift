@@ -69,7 +69,9 @@ enum StartUpSteps {
     }
 
     /// The epoch to be, given who serves. Whatever is wrong with the wish is said here, before the configuration is looked at.
-    static func epoch(_ options: ServerOptions, serving: ProxyStatus?, name: String) throws(StartFailure) -> UInt64 {
+    static func epoch(
+        _ options: ServerOptions, serving: ProxyStatus?, name: String, hasKeeper: Bool
+    ) throws(StartFailure) -> UInt64 {
         switch (options.restartEpoch, serving) {
         case (.unspecified, nil), (.next, nil): return 0
         case (.unspecified, let serving?): throw StartFailure(.alreadyServing(serving.epoch, pid: serving.pid))
@@ -78,7 +80,7 @@ enum StartUpSteps {
             guard number > serving.epoch else { throw StartFailure(.epochNotAbove(number, serving: serving.epoch)) }
             return number
         case (.number(let number), nil):
-            guard number == 0 || options.skipOnNoParent else { throw StartFailure(.noParent(number, name: name)) }
+            guard number == 0 || options.skipOnNoParent || hasKeeper else { throw StartFailure(.noParent(number, name: name)) }
             return number
         }
     }

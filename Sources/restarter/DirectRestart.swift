@@ -100,6 +100,7 @@ final class DirectRestart {
         case .event(let event):
             if case .serving = event { deadline.map(session.loop.cancel) }
             follower.take(event)
+        case .message: break  // nobody stays to keep anything
         case .ended(let ending): ended(ending)
         }
     }

@@ -36,8 +36,10 @@ struct Environment {
     /// Without what concerns only this process. Two that answer systemd would contradict each other: the supervisor does alone.
     var withoutOwn: Environment {
         var result = self
-        for name in [SystemdNotifier.variable, Self.askerVariable, SupervisionChannel.environmentVariable, "WATCHDOG_USEC", "WATCHDOG_PID"]
-        {
+        for name in [
+            SystemdNotifier.variable, Self.askerVariable, SupervisionChannel.environmentVariable,
+            SupervisionChannel.keeperVariable, "WATCHDOG_USEC", "WATCHDOG_PID",
+        ] {
             result[name] = nil
         }
         return result

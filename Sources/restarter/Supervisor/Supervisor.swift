@@ -16,6 +16,7 @@ final class Supervisor {
     private let settings: Settings
     private let loop: MainLoop
     private let children = Children()
+    private let keeper = Keeper()
     private let socket: SupervisorSocket
     private let notifier: SystemdNotifier
     private let log = SupervisorLog()
@@ -40,6 +41,8 @@ final class Supervisor {
 
     /// Until every generation has ended. Returns the exit code.
     func run(asker link: Link?) throws(CoreError) -> Int32 {
+        // Copies of all listening sockets may have to fit.
+        _ = System.raiseDescriptorLimit()
         try loop.watchSignals([SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1])
         loop.handler = { [weak self] in self?.receive($0) }
         socket.status = { [unowned self] in status }
@@ -145,6 +148,8 @@ final class Supervisor {
 
     private func locate() {
         guard !settings.arguments.disablesHotRestart else { return feed(.located(.nobody)) }
+        // Nobody would answer: the control socket that listens is our own copy.
+        if let kept = keeper.kept, state.serving == nil, processes[kept.pid] == nil { return feed(.located(.kept(epoch: kept.epoch))) }
         ControlRequest.send(.query, to: settings.names.proxy, loop: loop) { [weak self] outcome in
             guard let self else { return }
             feed(.located(.init(outcome, name: settings.names.proxy)))
@@ -152,10 +157,11 @@ final class Supervisor {
     }
 
     private func spawn(_ epoch: UInt64, _ configPath: String?) {
+        let kept = keeper.kept.flatMap { state.serving == nil && processes[$0.pid] == nil ? $0 : nil }
         do {
             let generation = try GenerationProcess.start(
                 program: settings.program, arguments: arguments(configPath).starting(epoch: epoch),
-                environment: GenerationProcess.environment(settings.environment), loop: loop, children: children
+                environment: GenerationProcess.environment(settings.environment), kept: kept, loop: loop, children: children
             ) { [weak self] pid, report in self?.receive(report, from: pid) }
             processes[generation.pid] = generation
             feed(.spawned(pid: generation.pid, epoch: epoch))
@@ -167,8 +173,10 @@ final class Supervisor {
     private func receive(_ report: GenerationProcess.Report, from pid: Int32) {
         switch report {
         case .event(let event): feed(.reported(pid: pid, event))
+        case .message(let packet): _ = keeper.take(packet, from: pid)
         case .ended(let ending):
             processes[pid] = nil
+            if ending.isClean { keeper.forget(pid) }
             feed(.ended(pid: pid, SupervisorState.Ending(ending)))
         }
     }

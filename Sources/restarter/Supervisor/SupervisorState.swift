@@ -53,6 +53,8 @@ struct SupervisorState: Equatable {
 
     enum Located: Equatable {
         case nobody
+        /// Nobody lives; what generation `epoch` left is kept for its replacement.
+        case kept(epoch: UInt64)
         case serving(ProxyStatus)
         /// Somebody holds the control name and does not answer, or must not be asked.
         case unusable(String)
@@ -107,7 +109,8 @@ struct SupervisorState: Equatable {
 
     static let rollbackMs: UInt64 = 2_000
     static let stopMs: UInt64 = 30_000
-    static let steadyMs: UInt64 = 60_000
+    /// A generation that has served for so long did not fail at its start: its death is answered at once.
+    static let steadyMs: UInt64 = 1_000
     static let backOffLimitMs: UInt64 = 10_000
     static let loggedLines = 50
     static let killSignal: Int32 = 9, terminateSignal: Int32 = 15, reopenSignal: Int32 = 10
@@ -223,6 +226,7 @@ struct SupervisorState: Equatable {
         guard case .locating = phase else { return [] }
         switch located {
         case .nobody: attempt.epoch = 0
+        case .kept(let epoch): attempt.epoch = epoch + 1
         case .serving(let status): attempt.epoch = status.epoch + 1
         case .unusable(let text):
             attempt.failure = .init(
