@@ -25,16 +25,12 @@
 
 enum { DECLINED_MAX = 16 };
 
-static struct px_stats_view *view_at(px_stats_reader *reader, uint32_t index) {
-    return index == 0 ? &reader->self : reader->relatives[index - 1];
-}
-
 // ---- which bases count --------------------------------------------------------------------------------------------------------
 
 static bool is_contained(px_stats_reader *reader, const struct px_stats_view *view) {
     if (view != &reader->self && px__stats_view_has_folded(view, reader->self.shape.id)) return true;
     for (uint32_t i = 0; i <= reader->count; i++) {
-        const struct px_stats_view *other = view_at(reader, i);
+        const struct px_stats_view *other = px__stats_view_at(reader, i);
         if (other != view && other->counts_base && px__stats_view_overlaps(other, view)) return true;
     }
     return false;
@@ -43,7 +39,7 @@ static bool is_contained(px_stats_reader *reader, const struct px_stats_view *vi
 static struct px_stats_view *longest_undecided(px_stats_reader *reader, const bool *decided) {
     struct px_stats_view *longest = NULL;
     for (uint32_t i = 0; i <= reader->count; i++)
-        if (!decided[i] && (!longest || view_at(reader, i)->folded_count > longest->folded_count)) longest = view_at(reader, i);
+        if (!decided[i] && (!longest || px__stats_view_at(reader, i)->folded_count > longest->folded_count)) longest = px__stats_view_at(reader, i);
     return longest;
 }
 
@@ -51,11 +47,11 @@ static void choose_bases(px_stats_reader *reader) {
     bool decided[PX_STATS_KNOWN_MAX + 1] = {false};
     struct px_stats_view *view;
     if (reader->is_settled) return;
-    for (uint32_t i = 0; i <= reader->count; i++) view_at(reader, i)->counts_base = false;
+    for (uint32_t i = 0; i <= reader->count; i++) px__stats_view_at(reader, i)->counts_base = false;
     while ((view = longest_undecided(reader, decided)) != NULL) {
         view->counts_base = !is_contained(reader, view);
         for (uint32_t i = 0; i <= reader->count; i++)
-            if (view_at(reader, i) == view) decided[i] = true;
+            if (px__stats_view_at(reader, i) == view) decided[i] = true;
     }
     reader->is_settled = true;
 }
@@ -114,7 +110,7 @@ static void merge_ids(px_stats_reader *reader, struct px_stats_base *to, const s
 
 // ---- folding ------------------------------------------------------------------------------------------------------------------
 
-static uint64_t nonzero(const struct px_stats_view *view, uint32_t slot, bool with_base, uint64_t sums[PX_STATS_HISTOGRAM_CELLS]) {
+static bool has_counts(const struct px_stats_view *view, uint32_t slot, bool with_base, uint64_t sums[PX_STATS_HISTOGRAM_CELLS]) {
     memset(sums, 0, PX_STATS_HISTOGRAM_CELLS * sizeof *sums);
     bool any = px__stats_view_add_shards(view, slot, sums);
     if (with_base) any |= px__stats_view_add_base(view, slot, sums);
@@ -127,7 +123,7 @@ static bool would_lose(px_stats_reader *reader, const struct px_stats_view *view
     for (uint32_t slot = reader->self.shape.slot_count; slot < reader->table->count; slot++) {
         uint32_t theirs = px__stats_slot_in(view, slot);
         if (theirs == UINT32_MAX || view->entries[theirs].kind == PX_STAT_GAUGE) continue;
-        if (nonzero(view, theirs, view->counts_base, sums)) return true;
+        if (has_counts(view, theirs, view->counts_base, sums)) return true;
     }
     return false;
 }
@@ -139,7 +135,7 @@ static void fold_slot(px_stats_reader *reader, struct px_stats_base *base, const
     if (!reader->self.counts_base)
         for (uint32_t i = 0; i < px__stats_cells_of(entry->kind); i++) atomic_store_explicit(&base->cells[entry->first_cell + i], 0, memory_order_relaxed);
     if (theirs == UINT32_MAX || entry->kind == PX_STAT_GAUGE) return;
-    if (!nonzero(view, theirs, view->counts_base, sums)) return;
+    if (!has_counts(view, theirs, view->counts_base, sums)) return;
     px__stats_block_mark(reader->own, slot);
     for (uint32_t i = 0; i < px__stats_cells_of(entry->kind); i++) px__cell_add(base->cells, entry->first_cell + i, sums[i]);
 }
@@ -187,13 +183,13 @@ static void ask_relatives(px_stats_reader *reader, struct px_stats_view *view) {
 
 static bool is_folded_somewhere(px_stats_reader *reader, uint64_t id) {
     for (uint32_t i = 0; i <= reader->count; i++)
-        if (px__stats_view_has_folded(view_at(reader, i), id)) return true;
+        if (px__stats_view_has_folded(px__stats_view_at(reader, i), id)) return true;
     return false;
 }
 
 static void refresh_all(px_stats_reader *reader) {
     for (uint32_t i = 0; i <= reader->count; i++)
-        if (px__stats_view_refresh(view_at(reader, i))) reader->is_settled = false;
+        if (px__stats_view_refresh(px__stats_view_at(reader, i))) reader->is_settled = false;
 }
 
 static bool drop_one(px_stats_reader *reader) {

@@ -49,20 +49,16 @@ static void discard(struct new_table *new, uint32_t count) {
     for (uint32_t i = 0; i <= count; i++) free(new->slots[i]);
 }
 
-static struct px_stats_view *view_at(px_stats_reader *reader, uint32_t index) {
-    return index == 0 ? &reader->self : reader->relatives[index - 1];
-}
-
 static int make_table(px_stats_reader *reader, struct new_table *new) {
     new->table = px_stats_builder_create();
     if (!new->table) return -ENOMEM;
     for (uint32_t i = 0; i <= reader->count; i++)
-        if (add_names(new->table, view_at(reader, i)) < 0) return -ENOMEM;
+        if (add_names(new->table, px__stats_view_at(reader, i)) < 0) return -ENOMEM;
     new->sums = calloc(new->table->cell_count + (size_t)1, sizeof *new->sums);
     new->used = calloc(new->table->count + (size_t)1, sizeof *new->used);
     if (!new->sums || !new->used) return -ENOMEM;
     for (uint32_t i = 0; i <= reader->count; i++) {
-        new->slots[i] = map_slots(new->table, view_at(reader, i));
+        new->slots[i] = map_slots(new->table, px__stats_view_at(reader, i));
         if (!new->slots[i]) return -ENOMEM;
     }
     return 0;
@@ -83,8 +79,8 @@ static int rebuild_table(px_stats_reader *reader) {
     reader->sums = new.sums;
     reader->used = new.used;
     for (uint32_t i = 0; i <= reader->count; i++) {
-        free(view_at(reader, i)->slots);
-        view_at(reader, i)->slots = new.slots[i];
+        free(px__stats_view_at(reader, i)->slots);
+        px__stats_view_at(reader, i)->slots = new.slots[i];
     }
     return 0;
 }
@@ -130,7 +126,7 @@ void px__stats_drop(px_stats_reader *reader, uint32_t index) {
 static bool is_known(px_stats_reader *reader, uint64_t id) {
     if (id == reader->self.shape.id) return true;
     for (uint32_t i = 0; i <= reader->count; i++) {
-        struct px_stats_view *view = view_at(reader, i);
+        struct px_stats_view *view = px__stats_view_at(reader, i);
         px__stats_view_refresh(view);
         if (view->shape.id == id || px__stats_view_has_folded(view, id)) return true;
     }
@@ -208,7 +204,7 @@ static void sum_once(px_stats_reader *reader, uint32_t first, uint32_t last) {
         const struct px_stats_entry *entry = &reader->table->entries[slot];
         memset(reader->sums + entry->first_cell, 0, px__stats_cells_of(entry->kind) * sizeof *reader->sums);
         reader->used[slot] = false;
-        for (uint32_t i = 0; i <= reader->count; i++) add_slot(reader, view_at(reader, i), slot);
+        for (uint32_t i = 0; i <= reader->count; i++) add_slot(reader, px__stats_view_at(reader, i), slot);
     }
 }
 

@@ -24,6 +24,11 @@ void px__stats_sum(px_stats_reader *reader, uint32_t first, uint32_t last);
 // Unmap and forget a relative.
 void px__stats_drop(px_stats_reader *reader, uint32_t index);
 
+// Own block first, then the relatives': 0 … count.
+static inline struct px_stats_view *px__stats_view_at(px_stats_reader *reader, uint32_t index) {
+    return index == 0 ? &reader->self : reader->relatives[index - 1];
+}
+
 // Slot in the view's block, or UINT32_MAX.
 static inline uint32_t px__stats_slot_in(const struct px_stats_view *view, uint32_t slot) {
     return view->slots[slot] - 1;

@@ -160,7 +160,7 @@ TEST(stats_half_written_copy_of_a_base_is_never_read) {
     gen_stop(&c);
 }
 
-// Each generation is a process: forked by the one before it, it takes over that one's block, counts, and is killed.
+// Each generation is gone before the next one begins: only the descriptor of its block lives on, as a keeper holds it.
 static void run_generation(uint64_t epoch, uint64_t left, int parent_fd, int report) {
     struct px_detail detail;
     struct generation own = gen_start(epoch, NULL);
@@ -173,7 +173,7 @@ static void run_generation(uint64_t epoch, uint64_t left, int parent_fd, int rep
     gen_count(&own, epoch);
     if (left > 0) {
         int fd = dup(px_stats_block_fd(own.block));
-        gen_stop(&own);  // the parent is gone before its child begins; only its descriptor lives on
+        gen_stop(&own);
         run_generation(epoch + 1, left - 1, fd, report);
         return;
     }
@@ -182,7 +182,7 @@ static void run_generation(uint64_t epoch, uint64_t left, int parent_fd, int rep
     gen_stop(&own);
 }
 
-// The same with a process for each, one born before the other dies.
+// Each generation is a process, forked by the one before it; it kills its parent and folds its block.
 static void chain(uint64_t epoch, uint64_t last, int parent_fd, pid_t parent, int report) {
     struct px_detail detail;
     struct generation own = gen_start(epoch, NULL);
