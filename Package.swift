@@ -50,6 +50,10 @@ let package = Package(
             name: "ProxyConfigTests", dependencies: ["ProxyConfig", "ProxyModel"], path: "Tests/ProxyConfigTests", exclude: ["Fixtures"],
             swiftSettings: swiftFlags),
         .testTarget(name: "ProxyAdminTests", dependencies: ["ProxyAdmin", "ProxyModel"], swiftSettings: swiftFlags),
+        // Optimised in debug builds too: the explorer visits a million states.
+        .testTarget(
+            name: "ProxyRestartTests", dependencies: ["ProxyRestart", "ProxyModel"], path: "Tests/ProxyRestartTests",
+            swiftSettings: swiftFlags + [.unsafeFlags(["-O"], .when(configuration: .debug))]),
         .testTarget(
             name: "ProxyCommandTests", dependencies: ["proxy", "ProxyModel"], exclude: ["Snapshots"], swiftSettings: swiftFlags),
         .testTarget(

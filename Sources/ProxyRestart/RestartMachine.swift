@@ -64,6 +64,11 @@ public struct RestartMachine: Hashable, Sendable {
         }
     }
 
+    /// Asked to stop while the word was being taken back.
+    private var stopIsDue = false
+
+    private enum Force: Hashable, Sendable { case no, due, begun, done }
+
     public let epoch: UInt64
     public private(set) var state = State.idle
     public private(set) var parent = Parent.none
@@ -73,16 +78,28 @@ public struct RestartMachine: Hashable, Sendable {
     public private(set) var isEmpty = false
     /// Whatever was inherited before the parent died.
     private var isCold = true
-    private var isForced = false
     private var drainHasBegun = false
+    /// The end of the drain by force: wanted (we were not in a state to begin it), begun, done.
+    private var force = Force.no
     /// Younger generations that took over, or were about to, after our child did; they announced it on our link. The link ends
     /// only when all of them are dead, so the word can be taken back from whichever of them has it.
     public private(set) var successors: [UInt64] = []
 
     public init(epoch: UInt64) { self.epoch = epoch }
 
-    /// Whether this generation believes that it serves.
-    public var serves: Bool { state == .announcing || state == .serving }
+    /// Whether this generation believes that it serves: not any more once it knows that its child has the word.
+    public var serves: Bool {
+        if case .tookWord = child { return false }
+        return state == .announcing || state == .serving
+    }
+
+    /// Whom `fenceChild` kills, and whose signs of life count as the child's, where `word` says who serves: whichever of the child
+    /// and its successors has the word. While a child initialises we have the word, and it is the child. nil: nobody of ours.
+    public func successor(whileWordIs word: UInt64) -> UInt64? {
+        guard let childEpoch = child.epoch else { return nil }
+        if word == epoch || word == childEpoch { return childEpoch }
+        return successors.contains(word) ? word : nil
+    }
 
     public mutating func handle(_ event: RestartEvent) -> [RestartEffect] {
         if case .leaving = state { return leave(event) }
@@ -238,10 +255,8 @@ extension RestartMachine {
         case .childReady:
             guard let childEpoch = child.epoch else { return [] }
             child = .serving(epoch: childEpoch)
-            state = .stoppingAccept
-            isEmpty = false
-            windowIsOpen = true
-            return [.cancel(.childInitialization), .cancel(.childReady), .note(.childTookOver(epoch: childEpoch)), .stopAccepting]
+            return [.cancel(.childInitialization), .cancel(.childReady), .note(.childTookOver(epoch: childEpoch))]
+                + stopAccepting(windowIsOpen: true)
         case .childBye(let word): return childLeft(word)
         case .childGone: return childEnded(.childDied)
         case .timeout(.childInitialization): return fenceAndEnd(.childTooSlow)
@@ -278,15 +293,32 @@ extension RestartMachine {
     /// A worker found another epoch in the word.
     private mutating func lose(to owner: UInt64) -> [RestartEffect] {
         switch (state, child) {
-        case (.serving, .initializing(let childEpoch)) where owner == childEpoch:
+        case (.serving, .initializing(let childEpoch)) where owner > epoch:
+            // The child, or already one that took over from it: READY and what followed are on the link.
             child = .tookWord(epoch: childEpoch)
             return [.arm(.childReady)]
-        case (.serving, .tookWord), (.stoppingAccept, _), (.draining, _), (.reclaiming, _): return []
-        case (.serving, _), (.announcing, _), (.takingOver, _):
-            // We were stopped for so long that another generation was put in our place: leave, it serves.
-            return leaveWith(.fencedOut(owner: owner))
+        case (.serving, .tookWord): return []
+        case (.serving, _), (.announcing, _): return giveWay(to: owner)
         default: return []
         }
+    }
+
+    /// We were stopped for so long that another generation was put in our place. It serves; our connections end as in any drain,
+    /// and should it die before that, we serve again.
+    private mutating func giveWay(to owner: UInt64) -> [RestartEffect] {
+        let failure = RestartFailure.fencedOut(owner: owner)
+        var effects: [RestartEffect] = [.reportFailure(failure)]
+        if state == .announcing { effects.append(.cancel(.parentAnswer)) }
+        if child != .none { effects += [.cancel(.childInitialization), .forgetChild(reason: failure)] }
+        child = .serving(epoch: owner)
+        return effects + stopAccepting(windowIsOpen: false)
+    }
+
+    private mutating func stopAccepting(windowIsOpen: Bool) -> [RestartEffect] {
+        state = .stoppingAccept
+        isEmpty = false
+        self.windowIsOpen = windowIsOpen
+        return [.stopAccepting]
     }
 }
 
@@ -298,26 +330,25 @@ extension RestartMachine {
         case (.stoppingAccept, .acceptStopped):
             state = .draining
             drainHasBegun = true
-            return [.sendDraining, .note(.drainBegan), .beginDrain, .arm(.rollbackWindow), .arm(.forceClose)]
+            let effects: [RestartEffect] = [.sendDraining, .note(.drainBegan), .beginDrain]
+            return effects + (force == .no ? [.arm(.rollbackWindow), .arm(.forceClose)] : goOnDraining())
         case (_, .empty):
             isEmpty = true
-            return leaveIfDone()
+            return goOnDraining()
         case (.draining, .timeout(.rollbackWindow)):
             windowIsOpen = false
-            return leaveIfDone()
+            return goOnDraining()
         case (.draining, .timeout(.forceClose)), (_, .drainNow):
-            isForced = true
-            windowIsOpen = false
-            return [.note(.forced), .closeAll, .arm(.exit)]
+            wantForce()
+            return goOnDraining()
         case (.draining, .closedAll), (.draining, .timeout(.exit)):
-            return isForced ? leaveDrained(.forced) : []
+            if force == .begun { force = .done }
+            return goOnDraining()
         case (_, .successorAnnounced(let successor)):
-            successors.removeAll { $0 == successor }
-            successors.append(successor)
+            remember(successor)
             return []
         case (_, .childBye(.stop)):
-            state = .leaving(0)
-            return [.endDrain, .closeAll, .arm(.exit)]
+            return leaveAfterChild()
         case (_, .childBye(let word)):
             // A newer generation took over from our child, or it could not go on: its link is closed next.
             return word == .failed ? reclaimService(.childFailed) : []
@@ -331,8 +362,13 @@ extension RestartMachine {
         }
     }
 
+    private mutating func remember(_ successor: UInt64) {
+        successors.removeAll { $0 == successor }
+        successors.append(successor)
+    }
+
     private mutating func reclaimService(_ failure: RestartFailure) -> [RestartEffect] {
-        guard let childEpoch = child.epoch, !isForced else { return [] }
+        guard let childEpoch = child.epoch else { return [] }
         state = .reclaiming(failure)
         return [.takeServiceBack(from: successors.reversed() + [childEpoch])]
     }
@@ -340,21 +376,29 @@ extension RestartMachine {
     private mutating func reclaim(_ event: RestartEvent) -> [RestartEffect] {
         guard case .reclaiming(let failure) = state else { return [] }
         switch event {
+        case .serviceTaken(true) where stopIsDue:
+            state = .serving
+            child = .none
+            return stop()
+        case .serviceTaken(false) where stopIsDue:
+            state = .draining
+            return stop()
         case .serviceTaken(true): return serveAgain(after: failure)
         case .serviceTaken(false):
-            // Another generation was quicker: it serves, we drain.
-            windowIsOpen = false
-            if drainHasBegun {
-                state = .draining
-                return leaveIfDone()
-            }
-            state = .stoppingAccept
-            return [.stopAccepting]
-        case .empty:
-            isEmpty = true
-            return []
-        default: return []
+            // Another generation was quicker: it serves, we drain, and stay for a window of its own.
+            guard drainHasBegun else { return stopAccepting(windowIsOpen: true) }
+            windowIsOpen = true
+            state = .draining
+            return [.arm(.rollbackWindow)] + goOnDraining()
+        case .childBye(.stop): return leaveAfterChild()
+        case .childHello: return [.refuseChild(.busy)]
+        case .successorAnnounced(let successor): remember(successor)
+        case .empty: isEmpty = true
+        case .timeout(.forceClose), .drainNow: wantForce()
+        case .closedAll, .timeout(.exit): if force == .begun { force = .done }
+        default: break
         }
+        return []
     }
 
     private mutating func serveAgain(after failure: RestartFailure) -> [RestartEffect] {
@@ -363,17 +407,39 @@ extension RestartMachine {
         successors = []
         state = .serving
         windowIsOpen = false
+        isEmpty = false
         drainHasBegun = false
-        let effects: [RestartEffect] = [.endDrain, .cancel(.rollbackWindow), .cancel(.forceClose), .startAccepting]
+        force = .no
+        let timers: [RestartEffect] = [.cancel(.rollbackWindow), .cancel(.forceClose), .cancel(.exit)]
+        let effects: [RestartEffect] = [.endDrain] + timers + [.startAccepting]
         switch former {
         case .serving(let from), .tookWord(let from): return effects + [.recordRollback(failure), .note(.rolledBack(from: from))]
         case .initializing, .none: return effects + [.forgetChild(reason: failure)]
         }
     }
 
-    private mutating func leaveIfDone() -> [RestartEffect] {
-        guard state == .draining, isEmpty, !windowIsOpen, !isForced else { return [] }
-        return leaveDrained(.drained)
+    private mutating func wantForce() {
+        if force == .no { force = .due }
+        windowIsOpen = false
+    }
+
+    /// The next step towards the end of the drain, if it is time for one. A drain that is being forced can still be rolled back.
+    private mutating func goOnDraining() -> [RestartEffect] {
+        guard state == .draining else { return [] }
+        switch force {
+        case .no: return isEmpty && !windowIsOpen ? leaveDrained(.drained) : []
+        case .due:
+            force = .begun
+            return [.cancel(.rollbackWindow), .cancel(.forceClose), .note(.forced), .closeAll, .arm(.exit)]
+        case .begun: return []
+        case .done: return leaveDrained(.forced)
+        }
+    }
+
+    /// The child stopped on purpose: everything is to stop.
+    private mutating func leaveAfterChild() -> [RestartEffect] {
+        state = .leaving(0)
+        return [.endDrain, .closeAll, .arm(.exit)]
     }
 
     private mutating func leaveDrained(_ word: ByeWord) -> [RestartEffect] {
@@ -389,11 +455,15 @@ extension RestartMachine {
     private mutating func stop() -> [RestartEffect] {
         switch state {
         case .serving, .announcing:
-            let goodbyes: [RestartEffect] = [.sendBye(.stop, to: .parent), .sendBye(.stop, to: .older)]
-            let child: [RestartEffect] = self.child == .none ? [] : [.sendBye(.stop, to: .child)]
+            // With a child only this generation stops: the child takes over at once, or has already, and the older ones stay for it.
+            let stopsAll: [RestartEffect] = [.sendBye(.stop, to: .parent), .sendBye(.stop, to: .older)]
             state = .leaving(0)
-            return goodbyes + child + [.closeAll, .arm(.exit)]
-        case .stoppingAccept, .draining, .reclaiming:
+            return (child == .none ? stopsAll : [.sendBye(.stop, to: .child)]) + [.closeAll, .arm(.exit)]
+        case .reclaiming:
+            // Whether we serve, and so whether everything stops, is known at once.
+            stopIsDue = true
+            return []
+        case .stoppingAccept, .draining:
             // The child serves; it only has to know that we are gone.
             state = .leaving(0)
             return [.endDrain, .sendBye(.forced, to: .child), .closeAll, .arm(.exit)]
