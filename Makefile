@@ -1,9 +1,9 @@
 # Every target is a line or two; what is longer is a script in Tests/tools. `make help` lists them.
 .DEFAULT_GOAL := build
-.PHONY: help all build run test check fmt asan tsan fuzz bench demo clean
+.PHONY: help all build run test check fmt asan tsan fuzz bench bench-peers demo clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 all: build ## the same as build
 build: ## ./proxy and ./restarter, optimised, one file each (the default)
 	@Tests/tools/build.sh
@@ -23,6 +23,8 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (600) each
 	@Tests/tools/fuzz.sh $${FUZZ_SECONDS:-600}
 bench: ## measure with the C microbenchmarks (BENCH_FLAGS=--json for JSON)
 	@swift run -c release benchmarks $(BENCH_FLAGS)
+bench-peers: build ## the same load through ours, HAProxy, nginx, Envoy and a bare relay (docs/benchmarks.md; PEERS_FLAGS=--help)
+	@Tests/Benchmarks/Peers/run.py $(PEERS_FLAGS)
 demo: build ## restart ten times under load and print what the clients saw
 	@Tests/tools/demo.sh
 clean: ## remove what was built

@@ -67,7 +67,7 @@ let package = Package(
             name: "CProxyCoreTests", dependencies: ["CProxyCore"], path: "Tests/CProxyCoreTests", exclude: ["run.sh"],
             cSettings: coreFlags + [.headerSearchPath("../../CSources/CProxyCore")]),
         .executableTarget(
-            name: "benchmarks", dependencies: ["CProxyCore"], path: "Tests/Benchmarks",
+            name: "benchmarks", dependencies: ["CProxyCore"], path: "Tests/Benchmarks", exclude: ["Peers"],
             cSettings: coreFlags + [.headerSearchPath("../../CSources/CProxyCore")]),
         // Load and upstream of the end-to-end tests: a program of its own, so that it shares nothing with what it tests.
         .executableTarget(name: "load-client", path: "Tests/LoadClient", cSettings: coreFlags),
