@@ -25,7 +25,11 @@ extension Generation {
         let wasOnTime = now - lastTickNs < 2 * Self.tickMs * 1_000_000
         lastTickNs = now
         publish()
-        if state == .draining { pushProgress() }
+        if state == .draining {
+            pushProgress()
+            // Any reading settles what other generations have folded meanwhile, so that their memory can go.
+            _ = statistics?.value("server.live")
+        }
         if wasOnTime { watchForSilence(now) }
         log.settleRepeats()
         if !isEnding { ticker.map { loop.arm($0, afterMs: Self.tickMs) } }
@@ -33,8 +37,8 @@ extension Generation {
 
     /// Judged only while our own loop is on time: a machine that stalls stalls all of us.
     private func watchForSilence(_ now: UInt64) {
-        guard machine.windowIsOpen, let child, let controlBlock,
-            let record = controlBlock.generations.first(where: { $0.epoch == child.relative.epoch }), record.heartbeatNs > 0,
+        guard machine.windowIsOpen, let target = fenced,
+            let record = controlBlock?.generations.first(where: { $0.epoch == target }), record.heartbeatNs > 0,
             now > record.heartbeatNs, now - record.heartbeatNs > Self.silenceNs
         else { return }
         log.emit(.error, "hot_restart", "the new generation's main loop has not turned for \((now - record.heartbeatNs) / 1_000_000) ms")

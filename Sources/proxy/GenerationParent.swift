@@ -269,13 +269,22 @@ extension Generation {
 
     // MARK: - The child failed
 
+    /// SIGKILL to whoever of the child and its successors has the word: no two may believe that they serve.
     func fenceChild() {
-        guard let child else { return }
-        if child.relative.process?.signal(9) != true {
+        guard let child, let target = fenced else { return }
+        let process = target == child.relative.epoch ? child.relative.process : process(of: target)
+        if process?.signal(9) != true {
             log.emit(
                 .warning, "hot_restart", "the new generation cannot be killed; the word of who serves is taken from it",
-                ["child.pid": .number("\(child.relative.pid)")])
+                ["child.epoch": .number("\(target)")])
         }
+    }
+
+    /// Whose silence counts, and who is killed for it.
+    var fenced: UInt64? { machine.successor(whileWordIs: controlBlock?.serving ?? epoch) }
+
+    private func process(of epoch: UInt64) -> ProcessHandle? {
+        controlBlock?.generations.first { $0.epoch == epoch }.flatMap { ProcessHandle(pid: $0.pid) }
     }
 
     func takeServiceBack(from epochs: [UInt64]) {
