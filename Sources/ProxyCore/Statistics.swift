@@ -87,7 +87,11 @@ public final class Statistics {
     }
 
     public func value(_ name: String) -> Int64 { px_stats_reader_value(reader, name) }
-    public func reset() { _ = px_stats_reader_reset(reader) }
+    /// nil: all counters and histograms read 0 from now on.
+    public func reset() -> CoreError? {
+        let result = px_stats_reader_reset(reader)
+        return result == 0 ? nil : CoreError(code: result, call: "reset statistics")
+    }
 
     public func collect() -> [StatSample] {
         final class Sink { var samples: [StatSample] = [] }

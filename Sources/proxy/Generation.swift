@@ -32,6 +32,7 @@ final class Generation {
     var statistics: Statistics?
     var serverStatistics = ServerCounters()
     var engine: Engine?
+    var workersRun = false
     var admin: AdminServer?
     var control: ControlListener?
     var boundControl: ControlSocket?
@@ -276,6 +277,8 @@ final class Generation {
         log.emit(
             .error, "hot_restart", "\(failure.step): \(failure.message)",
             ["id": .string(failure.id), "remedy": .string(failure.remedy)])
+        // Whoever started it by hand looks at the terminal, not at the log file.
+        if options.logPath != nil, !hasAnnounced { writeAll(failure.text, to: STDERR_FILENO) }
         startUp.supervisor.tell(
             .failed(.init(step: failure.step, id: failure.id, text: failure.message, remedy: failure.remedy)))
     }

@@ -86,7 +86,10 @@ extension Generation {
             CoreLog.setLevel(UInt32(log.lowestLevel.rawValue))
         case .reopenLogs: reopenLogs()
         case .quit: after(ms: 0) { [unowned self] in feed(.stop) }
-        case .resetCounters: statistics?.reset()
+        case .resetCounters:
+            if let problem = statistics?.reset() {
+                log.emit(.warning, "admin", "not every counter could be reset: \(problem)")
+            }
         }
     }
 

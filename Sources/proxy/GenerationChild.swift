@@ -277,6 +277,7 @@ extension Generation {
         if let failure = openAdmin() { return feed(.failed(failure)) }
         do {
             try engine?.start()
+            workersRun = true
             if let parentQueue { try loop.watch(parentQueue.eventFd) { [unowned self] in readParentQueue() } }
         } catch {
             return feed(.failed(.engine(error)))
