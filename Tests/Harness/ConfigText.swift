@@ -4,6 +4,8 @@ public struct ConfigText {
         case echo
         /// tcp_proxy to `cluster`; the stat_prefix is the listener's name.
         case relay(cluster: String)
+        /// tcp_proxy with these fields, in flow style: "cluster: up, max_connect_attempts: 3".
+        case relayWith(String)
         case respond(String)
     }
 
@@ -32,6 +34,9 @@ public struct ConfigText {
     public var listeners: [Listener]
     /// name → where its one endpoint is
     public var clusters: [(name: String, endpoint: Endpoint)]
+    /// Clusters in flow style, and what else stands at the top of the file.
+    public var otherClusters: [String] = []
+    public var other: [String] = []
 
     public init(admin: Endpoint?, listeners: [Listener], clusters: [(name: String, endpoint: Endpoint)] = []) {
         self.admin = admin
@@ -45,13 +50,17 @@ public struct ConfigText {
         lines.append("static_resources:")
         lines.append(listeners.isEmpty ? "  listeners: []" : "  listeners:")
         for listener in listeners { lines += Self.lines(listener) }
-        if !clusters.isEmpty { lines.append("  clusters:") }
+        if !clusters.isEmpty || !otherClusters.isEmpty { lines.append("  clusters:") }
         for cluster in clusters { lines += Self.lines(cluster.name, cluster.endpoint) }
+        for cluster in otherClusters { lines.append("  - \(cluster)") }
+        lines += other
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private static func address(_ endpoint: Endpoint) -> String {
+    /// An `address` in flow style.
+    public static func address(_ endpoint: Endpoint) -> String {
         switch endpoint {
+        case .host(let host, let port): "{ socket_address: { address: \(host), port_value: \(port) } }"
         case .v4(let port): "{ socket_address: { address: 127.0.0.1, port_value: \(port) } }"
         case .v6(let port): "{ socket_address: { address: \"::1\", port_value: \(port) } }"
         case .pipe(let path): "{ pipe: { path: \"\(path)\" } }"
@@ -84,20 +93,22 @@ public struct ConfigText {
                 "- name: envoy.filters.network.direct_response", "  typed_config:",
                 "    \"@type\": \(types).filters.network.direct_response.v3.Config", "    response: { inline_string: \"\(text)\" }",
             ]
-        case .relay(let cluster):
-            var lines = [
-                "- name: envoy.filters.network.tcp_proxy", "  typed_config:",
-                "    \"@type\": \(types).filters.network.tcp_proxy.v3.TcpProxy", "    stat_prefix: \(listener.name)",
-                "    cluster: \(cluster)",
-            ]
-            if let path = listener.accessLog {
-                lines += [
-                    "    access_log:", "    - name: envoy.access_loggers.file", "      typed_config:",
-                    "        \"@type\": \(types).access_loggers.file.v3.FileAccessLog", "        path: \"\(path)\"",
-                ]
-            }
-            return lines
+        case .relay(let cluster): return relayLines(listener, "cluster: \(cluster)")
+        case .relayWith(let fields): return relayLines(listener, fields)
         }
+    }
+
+    private static func relayLines(_ listener: Listener, _ fields: String) -> [String] {
+        let types = "type.googleapis.com/envoy.extensions"
+        let log = listener.accessLog.map {
+            ", access_log: [{ name: file, typed_config: "
+                + "{ \"@type\": \(types).access_loggers.file.v3.FileAccessLog, path: \"\($0)\" } }]"
+        }
+        let type = "\"@type\": \(types).filters.network.tcp_proxy.v3.TcpProxy"
+        return [
+            "- name: envoy.filters.network.tcp_proxy",
+            "  typed_config: { \(type), stat_prefix: \(listener.name), \(fields)\(log ?? "") }",
+        ]
     }
 
     private static func lines(_ name: String, _ endpoint: Endpoint) -> [String] {

@@ -3,7 +3,8 @@ import Foundation
 /// The generations of one proxy, started by hand one after the other as a person at a terminal would.
 public final class ProxyChain {
     public let scenario: Scenario
-    public let admin: AdminClient
+    /// Where the newest generation's admin server is.
+    public var admin: AdminClient
     public var configPath: String
     /// Given to every generation.
     public var options: [String]

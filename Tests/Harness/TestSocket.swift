@@ -4,12 +4,15 @@ import Foundation
 public enum Endpoint: Equatable, Sendable, CustomStringConvertible {
     case v4(Int)
     case v6(Int)
+    /// An IPv4 address and a port.
+    case host(String, Int)
     case pipe(String)
 
     public var description: String {
         switch self {
         case .v4(let port): "127.0.0.1:\(port)"
         case .v6(let port): "[::1]:\(port)"
+        case .host(let host, let port): "\(host):\(port)"
         case .pipe(let path): path
         }
     }
@@ -19,16 +22,12 @@ public enum Endpoint: Equatable, Sendable, CustomStringConvertible {
 public final class TestSocket {
     private var fd: Int32
 
-    public init(_ endpoint: Endpoint, within seconds: Double = 5) throws {
-        let family =
-            switch endpoint {
-            case .v4: AF_INET
-            case .v6: AF_INET6
-            case .pipe: AF_UNIX
-            }
-        fd = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    /// `receiveBuffer`: bytes, to make a reader that holds little.
+    public init(_ endpoint: Endpoint, within seconds: Double = 5, receiveBuffer: Int32? = nil) throws {
+        fd = socket(Self.family(of: endpoint), Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard fd >= 0 else { throw HarnessError("socket: \(Self.error(errno))") }
         setTimeout(seconds)
+        if var receiveBuffer { setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
         let code = Self.withAddress(endpoint) { Glibc.connect(fd, $0, $1) }
         guard code == 0 else {
             let reason = Self.error(errno)
@@ -37,11 +36,23 @@ public final class TestSocket {
         }
     }
 
+    init(adopting fd: Int32, within seconds: Double) {
+        self.fd = fd
+        setTimeout(seconds)
+    }
+
     deinit { close() }
 
     public func close() {
         if fd >= 0 { Glibc.close(fd) }
         fd = -1
+    }
+
+    /// End it with a RST.
+    public func abort() {
+        var linger = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout<Glibc.linger>.size))
+        close()
     }
 
     public func setTimeout(_ seconds: Double) {
@@ -57,6 +68,20 @@ public final class TestSocket {
             guard count > 0 else { throw HarnessError("send: \(Self.error(errno))") }
             sent += count
         }
+    }
+
+    /// Send as much as is taken without a pause of `seconds`; returns how much that was.
+    public func sendUntilBlocked(_ bytes: [UInt8], pause seconds: Double) throws -> Int {
+        setTimeout(seconds)
+        defer { setTimeout(5) }
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes[sent...].withUnsafeBytes { Glibc.send(fd, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
+            if count < 0, errno == EAGAIN { return sent }
+            guard count > 0 else { throw HarnessError("send: \(Self.error(errno))") }
+            sent += count
+        }
+        return sent
     }
 
     /// What comes next, empty at the end.
@@ -95,7 +120,15 @@ public final class TestSocket {
         return count == 0 || (count < 0 && errno != EAGAIN)
     }
 
-    private static func error(_ number: Int32) -> String { String(cString: strerror(number)) }
+    static func error(_ number: Int32) -> String { String(cString: strerror(number)) }
+
+    static func family(of endpoint: Endpoint) -> Int32 {
+        switch endpoint {
+        case .v4, .host: AF_INET
+        case .v6: AF_INET6
+        case .pipe: AF_UNIX
+        }
+    }
 
     static func isFree(port: Int) -> Bool {
         let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
@@ -105,11 +138,12 @@ public final class TestSocket {
         return withAddress(.v4(port)) { bind(fd, $0, $1) } == 0
     }
 
-    private static func withAddress<R>(_ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
+    static func withAddress<R>(_ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
         switch endpoint {
-        case .v4(let port):
+        case .v4(let port): return withAddress(.host("127.0.0.1", port), body)
+        case .host(let host, let port):
             let address = sockaddr_in(
-                sin_family: UInt16(AF_INET), sin_port: UInt16(port).bigEndian, sin_addr: in_addr(s_addr: UInt32(0x7F00_0001).bigEndian),
+                sin_family: UInt16(AF_INET), sin_port: UInt16(port).bigEndian, sin_addr: in_addr(s_addr: inet_addr(host)),
                 sin_zero: (0, 0, 0, 0, 0, 0, 0, 0))
             return rebound(address, body)
         case .v6(let port):
