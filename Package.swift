@@ -11,10 +11,12 @@ let coreFlags: [CSetting] = [
         "-Wmissing-prototypes", "-Wvla", "-Wno-unused-parameter",
     ]),
     .unsafeFlags(["-O3"], .when(configuration: .release)),
+    .define("PX_FAULT_POINTS", .when(traits: ["FaultPoints"])),
 ]
 let swiftFlags: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("ExistentialAny"),
+    .define("PX_FAULT_POINTS", .when(traits: ["FaultPoints"])),
 ]
 
 let package = Package(
@@ -23,6 +25,8 @@ let package = Package(
         .executable(name: "proxy", targets: ["proxy"]),
         .executable(name: "restarter", targets: ["restarter"]),
     ],
+    // Not for what is shipped: `swift build --traits FaultPoints --scratch-path .build-faults --product proxy`, as Tests/tools/test.sh does.
+    traits: [.trait(name: "FaultPoints", description: "Steps of a restart that a test can kill, stop, delay or fail")],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -72,7 +76,8 @@ let package = Package(
         // Load and upstream of the end-to-end tests: a program of its own, so that it shares nothing with what it tests.
         .executableTarget(name: "load-client", path: "Tests/LoadClient", cSettings: coreFlags),
         .executableTarget(name: "demo", dependencies: ["Harness"], path: "Tests/Demo", swiftSettings: swiftFlags),
-        .testTarget(name: "EndToEnd", dependencies: ["Harness", "ProxyModel"], path: "Tests/EndToEnd", swiftSettings: swiftFlags),
+        .testTarget(
+            name: "EndToEnd", dependencies: ["Harness", "ProxyCore", "ProxyModel"], path: "Tests/EndToEnd", swiftSettings: swiftFlags),
         .target(name: "Harness", path: "Tests/Harness", swiftSettings: swiftFlags),
     ],
     cLanguageStandard: .gnu17

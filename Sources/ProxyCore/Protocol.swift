@@ -3,8 +3,13 @@ internal import CProxyCore
 /// The control protocol between generations: versions, capabilities, message types, field tags.
 /// docs/design/0002-handover-protocol.md describes the exchange.
 public enum Protocol {
-    public static let oldest = UInt16(PX_PROTOCOL_MIN)
-    public static let newest = UInt16(PX_PROTOCOL_MAX)
+    #if PX_FAULT_POINTS
+        public static let oldest = FaultPlan.version(0, or: PX_PROTOCOL_MIN)
+        public static let newest = FaultPlan.version(1, or: PX_PROTOCOL_MAX)
+    #else
+        public static let oldest = UInt16(PX_PROTOCOL_MIN)
+        public static let newest = UInt16(PX_PROTOCOL_MAX)
+    #endif
 
     /// Bit of a tag that whoever does not know it must refuse.
     static let required = UInt16(PX_TAG_REQUIRED)
@@ -26,9 +31,16 @@ public struct Capabilities: OptionSet, Sendable, CustomStringConvertible {
     /// Log files are written under shared robust locks.
     public static let sharedLocks = Capabilities(rawValue: 1 << 4)
 
-    public static let all: Capabilities = [.listeningSockets, .statistics, .rollback, .drainQueue, .sharedLocks]
-    /// Without these on both sides there is no restart; the others are left out where one side lacks them.
-    public static let required: Capabilities = [.listeningSockets, .statistics, .rollback]
+    private static let builtIn: Capabilities = [.listeningSockets, .statistics, .rollback, .drainQueue, .sharedLocks]
+    private static let indispensable: Capabilities = [.listeningSockets, .statistics, .rollback]
+    #if PX_FAULT_POINTS
+        public static let all = FaultPlan.capabilities("capabilities", or: builtIn)
+        public static let required = FaultPlan.capabilities("required", or: indispensable)
+    #else
+        public static let all = builtIn
+        /// Without these on both sides there is no restart; the others are left out where one side lacks them.
+        public static let required = indispensable
+    #endif
 
     private static let names: [(Capabilities, String)] = [
         (.listeningSockets, "listening-sockets"), (.statistics, "statistics"), (.rollback, "rollback"),
@@ -36,7 +48,7 @@ public struct Capabilities: OptionSet, Sendable, CustomStringConvertible {
     ]
     public var description: String {
         var known = Self.names.filter { contains($0.0) }.map(\.1)
-        let rest = rawValue & ~Self.all.rawValue
+        let rest = rawValue & ~Self.builtIn.rawValue
         if rest != 0 { known.append("unknown bits 0x" + String(rest, radix: 16)) }
         return known.isEmpty ? "none" : known.joined(separator: ", ")
     }

@@ -132,7 +132,9 @@ final class Generation {
         case .closedAll(let count):
             noteForced(count)
             feed(.closedAll)
-        case .lostService: if let controlBlock { feed(.lostService(to: controlBlock.serving)) }
+        case .lostService:
+            faultPoint("parent.lostService")
+            if let controlBlock { feed(.lostService(to: controlBlock.serving)) }
         case .log: drainCoreLog()
         case .timer, .readable: break
         }
@@ -199,7 +201,7 @@ final class Generation {
         case .beginDrain: beginDrain()
         case .endDrain: endDrain()
         case .closeAll: if let engine { engine.closeAll() } else { feed(.closedAll) }
-        case .arm(let timer): loop.arm(timers[timer]!, afterMs: delayMs(of: timer))
+        case .arm(let timer): loop.arm(timers[timer]!, afterMs: deadlineMs(timer, delayMs(of: timer)))
         case .cancel(let timer): loop.cancel(timers[timer]!)
         case .note(let note): self.note(note)
         case .reportFailure(let failure): report(failure)

@@ -13,6 +13,7 @@ extension Generation {
     // MARK: - Looking
 
     func lookForParent() {
+        faultPoint("child.looking")
         lookDeadlineNs = System.monotonicNs + Self.lookMs * 1_000_000
         lookOnce()
     }
@@ -83,7 +84,11 @@ extension Generation {
 
     /// A keeper has sent what it has already.
     func sendHello() { if !isFromKeeper { sendHelloToParent() } }
-    private func sendHelloToParent() { send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent) }
+    private func sendHelloToParent() {
+        faultPoint("child.beforeHello")
+        send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent)
+        faultPoint("child.afterHello")
+    }
 
     // MARK: - What the parent says
 
@@ -117,7 +122,9 @@ extension Generation {
         case MessageType.refused:
             let refusal = RestartRefusal(packet)
             feed(.refused(.refused(refusal, epoch: epoch, serving: packet.integer(Tag.epoch))))
-        case MessageType.sockets: try inheritance.addSockets(packet)
+        case MessageType.sockets:
+            try inheritance.addSockets(packet)
+            faultPoint("child.socketsCame")
         case MessageType.inheritance: try inheritance.addDescriptors(packet)
         case MessageType.inheritanceEnd: try endInheritance(packet)
         case MessageType.madeSockets: takeMadeSockets(packet)
@@ -140,10 +147,12 @@ extension Generation {
         firstStartedUnixMs = welcome.firstStartedUnixMs
         hotRestartGeneration = welcome.hotRestartGeneration + 1
         recorder.setParent(epoch: welcome.epoch, pid: welcome.pid)
+        faultPoint("child.welcomed")
         feed(.welcome(parentEpoch: welcome.epoch))
     }
 
     private func endInheritance(_ packet: ReceivedPacket) throws(CoreError) {
+        faultPoint("child.inheritanceCame")
         let expected = packet.integer(Tag.count) ?? 0
         guard expected == inheritance.sockets.count else {
             throw CoreError(code: -5003, call: "inheritance", text: "\(inheritance.sockets.count) of \(expected) listening sockets came")
@@ -154,6 +163,7 @@ extension Generation {
     // MARK: - Adopting
 
     func adoptInheritance() {
+        faultPoint("child.adopting")
         do {
             if let descriptor = inheritance.controlBlock {
                 let block = try ControlBlock.attach(descriptor)
@@ -224,6 +234,7 @@ extension Generation {
     }
 
     private func askForSockets() {
+        faultPoint("child.beforeBlock")
         guard let engine, let parent, let statistics, !isFromKeeper else { return feed(.extraSocketsArrived) }
         do {
             var block = Packet(type: MessageType.childBlock)
@@ -239,11 +250,13 @@ extension Generation {
             send(request, to: parent)
             inheritance.unansweredRequests += 1
         }
+        faultPoint("child.blockSent")
         if inheritance.unansweredRequests == 0 { feed(.extraSocketsArrived) }
     }
 
     private func takeMadeSockets(_ packet: ReceivedPacket) {
         guard inheritance.unansweredRequests > 0 else { return }
+        faultPoint("child.extraSocketsCame")
         if let address = packet.bytes(Tag.address).flatMap(SocketAddress.init(bytes:)) {
             for descriptor in packet.descriptors {
                 do {
@@ -260,6 +273,7 @@ extension Generation {
     // MARK: - Opening
 
     func prepare(cold: Bool) {
+        faultPoint("child.opening")
         if cold {
             if !options.disableHotRestart {
                 do {
@@ -284,6 +298,7 @@ extension Generation {
         }
         countListeners(kept: kept)
         publish()
+        faultPoint("child.opened")
         feed(.prepared)
     }
 
@@ -325,10 +340,14 @@ extension Generation {
     // MARK: - Taking over
 
     func takeService(from parentEpoch: UInt64?) {
+        faultPoint("child.beforeListen")
         do { try engine?.listen() } catch { return feed(.failed(.listen(error))) }
         guard let controlBlock else { return feed(.serviceTaken(true)) }
+        faultPoint("child.listening")
         for relative in older { announceSuccession(to: relative) }
+        faultPoint("child.beforeWord")
         let isOurs = parentEpoch.map { controlBlock.take(from: $0, to: epoch) } ?? true
+        faultPoint("child.tookWord")
         feed(.serviceTaken(isOurs || controlBlock.serving == epoch))
     }
 
@@ -354,6 +373,7 @@ extension Generation {
         // Their copies would let clients of a removed listener connect and hang.
         inheritance.unwantedDescriptorsAreClosed()
         watchOlder()
+        faultPoint("child.accepting")
         writeAdminAddress()
         publish()
     }
@@ -374,10 +394,13 @@ extension Generation {
         ready.removedSockets = inheritance.unwanted.map(\.index)
         ready.keepsAdmin = inheritance.keepsAdmin
         if options.parentShutdownTimeGiven { ready.parentShutdownS = UInt64(options.parentShutdownTimeS) }
+        faultPoint("child.beforeReady")
         send(ready.packet, to: parent)
+        faultPoint("child.afterReady")
     }
 
     private func takeDraining(_ draining: DrainingMessage) {
+        faultPoint("child.parentDrains")
         recorder.setDraining(draining.connections)
         feed(.parentDraining)
     }
@@ -412,6 +435,7 @@ extension Generation {
         limitDrainingGenerations()
         if isFromKeeper { buryTheDead() }
         leaveWithKeeper()
+        faultPoint("child.serving")
     }
 
     /// Nobody served before us, so nobody lives whose block came without a link.

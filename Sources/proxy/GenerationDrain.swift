@@ -69,6 +69,7 @@ extension Generation {
     // MARK: - Draining
 
     func beginDrain() {
+        faultPoint("parent.draining")
         lastProgress = nil
         pushProgress()
         feedEmptyIfNothingIsLeft()
@@ -131,6 +132,7 @@ extension Generation {
     // MARK: - Leaving
 
     func sendBye(_ word: ByeWord, to peer: RestartPeer) {
+        if peer == .child { faultPoint("parent.beforeBye") }
         let reason = ByeReason(rawValue: word.rawValue) ?? .failed
         // The last word of a drain: whoever gets it may count on our statistics not changing any more.
         if peer == .child, word == .drained || word == .forced, machine.state == .leaving(0), isLastWord { closeEngine() }
@@ -153,6 +155,7 @@ extension Generation {
 
     func end(_ code: Int32) {
         guard !isEnding else { return }
+        faultPoint("parent.ending")
         state = .stopping
         publish()
         isEnding = true

@@ -34,6 +34,7 @@ extension Generation {
     // MARK: - HELLO
 
     func receiveHello(_ packet: ReceivedPacket, _ link: Link, _ peer: Link.Peer) {
+        faultPoint("parent.hello")
         if let tag = packet.unknownRequiredTag(known: knownTags) {
             return refuse(link, .init(reason: .malformed, text: "HELLO has the required field \(tag), which this version does not know"))
         }
@@ -91,11 +92,17 @@ extension Generation {
         serverStatistics.add("server.restart_attempts", in: statistics)
         do {
             try watchChild(child)
-            try eachInheritancePacket(version, shared, queue: queue) { send($0, to: relative) }
+            faultPoint("parent.beforeWelcome")
+            try eachInheritancePacket(version, shared, queue: queue) {
+                send($0, to: relative)
+                faultPoint(afterSending: $0.type)
+            }
             try eachLinkPacket(version) { send($0, to: relative) }
+            faultPoint("parent.beforeInheritanceEnd")
             var end = Packet(type: MessageType.inheritanceEnd, version: version)
             end.put(Tag.count, UInt64(engine?.sockets.count ?? 0))
             send(end, to: relative)
+            faultPoint("parent.afterInheritanceEnd")
         } catch {
             log.emit(.error, "hot_restart", "cannot pass everything to the new generation: \(error); it is turned away")
             feed(.childBye(.failed))
@@ -209,10 +216,13 @@ extension Generation {
             throw CoreError(code: -5001, call: "message", object: "type \(packet.type)", text: "required field \(tag) is unknown here")
         }
         switch packet.type {
-        case MessageType.childBlock: attachBlocks(packet.descriptors)
+        case MessageType.childBlock:
+            faultPoint("parent.childBlock")
+            attachBlocks(packet.descriptors)
         case MessageType.makeSockets: try makeSockets(packet, child)
         case MessageType.ready:
             child.ready = ReadyMessage(packet)
+            faultPoint("parent.ready")
             feed(.childReady)
         case MessageType.successor:
             attachBlocks(packet.descriptors)
@@ -227,6 +237,7 @@ extension Generation {
         guard let bytes = packet.bytes(Tag.address), let address = SocketAddress(bytes: bytes) else {
             throw CoreError(code: -5000, call: "make sockets", text: "no address")
         }
+        faultPoint("parent.makingSockets")
         var answer = Packet(type: MessageType.madeSockets, version: child.version)
         answer.put(Tag.address, bytes)
         do {
@@ -237,6 +248,7 @@ extension Generation {
             log.emit(.warning, "hot_restart", "cannot make further listening sockets for the new generation: \(error)")
         }
         send(answer, to: child.relative)
+        faultPoint("parent.madeSockets")
     }
 
     // MARK: - Letting go
@@ -258,13 +270,16 @@ extension Generation {
         control?.stop()
         admin?.stop()
         if !ready.keepsAdmin { admin = nil }
+        faultPoint("parent.stopping")
         if let engine { engine.acceptStop() } else { feed(.acceptStopped) }
     }
 
     func sendDraining() {
         guard let child else { return }
+        faultPoint("parent.beforeDraining")
         let left = drainEndsNs.map { $0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000 : 0 } ?? 0
         send(DrainingMessage(connections: engine?.connections ?? 0, endsInMs: left).packet, to: child.relative)
+        faultPoint("parent.afterDraining")
     }
 
     // MARK: - The child failed
@@ -289,7 +304,9 @@ extension Generation {
 
     func takeServiceBack(from epochs: [UInt64]) {
         guard let controlBlock else { return feed(.serviceTaken(true)) }
+        faultPoint("rollback.beforeWord")
         let taken = controlBlock.serving == epoch || epochs.contains { controlBlock.take(from: $0, to: epoch) }
+        faultPoint("rollback.afterWord")
         feed(.serviceTaken(taken || controlBlock.serving == epoch))
     }
 

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log_ring.h"
 
 #ifndef F_SEAL_FUTURE_WRITE
@@ -87,14 +88,14 @@ int px__shared_memory_create(
     const char *call = "memfd_create";
     void *map = MAP_FAILED;
     int code;
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = px__fault_fails("memfd_create") ? -1 : memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0) return fail(detail, -errno, call, name, bytes);
     call = "ftruncate";
     if (exceeds_file_size_limit(bytes)) {
         code = fail(detail, -EFBIG, call, name, bytes);
         goto close_fd;
     }
-    if (ftruncate(fd, (off_t)bytes) < 0) goto failed;
+    if (px__fault_fails("ftruncate") || ftruncate(fd, (off_t)bytes) < 0) goto failed;
     call = "fallocate";
     if (allocate_pages(fd, bytes) < 0) goto failed;
     call = "mmap";
@@ -126,7 +127,7 @@ int px__shared_memory_attach(struct px_shared_memory *memory, int fd, const char
         return px_fail(detail, -PX_E_INCOMPATIBLE, "fstat", name, "size is %lld, wanted %zu to %zu", (long long)status.st_size, least, most);
     size_t bytes = (size_t)status.st_size;
     int protection = access == PX_SHARED_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
-    void *map = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
+    void *map = px__fault_fails("mmap") ? MAP_FAILED : mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) return fail(detail, -errno, "mmap", name, bytes);
     *memory = (struct px_shared_memory){.map = map, .bytes = bytes, .fd = fd};
     return 0;

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "handoff/wire.h"
 #include "include/px_handoff.h"
 
@@ -24,6 +25,7 @@ int px_link_send(int fd, const uint8_t *bytes, uint32_t length, const int32_t *f
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     // A packet of no bytes would look like the end of the link to the receiver.
     if (length == 0 || length > PX_PACKET_MAX || count > PX_PACKET_FDS_MAX) return -EINVAL;
+    if (count > 0 && px__fault_drops()) count--;
     if (count > 0) {
         memset(&control, 0, sizeof control);
         message.msg_control = &control;
@@ -34,7 +36,9 @@ int px_link_send(int fd, const uint8_t *bytes, uint32_t length, const int32_t *f
         header->cmsg_len = CMSG_LEN(count * sizeof *fds);
         memcpy(CMSG_DATA(header), fds, count * sizeof *fds);
     }
+    if (px__fault_truncates()) part.iov_len = length / 2;
     for (;;) {
+        if (px__fault_fails("sendmsg")) return -errno;
         if (sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0) return 0;
         if (errno != EINTR) return -errno;
     }

@@ -4,6 +4,7 @@
 
 #include "px_base.h"
 #include "px_engine.h"
+#include "px_fault.h"
 #include "px_handoff.h"
 #include "px_mainloop.h"
 #include "px_plan.h"

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "net/sock_fail.h"
 
 static struct sockaddr_storage to_sockaddr(const struct px_addr *addr) {
@@ -24,7 +25,7 @@ static struct sockaddr_storage to_sockaddr(const struct px_addr *addr) {
 
 static int bind_addr(int fd, const struct px_addr *addr) {
     struct sockaddr_storage storage = to_sockaddr(addr);
-    return bind(fd, (const struct sockaddr *)&storage, addr->length) == 0 ? 0 : -errno;
+    return !px__fault_fails("bind") && bind(fd, (const struct sockaddr *)&storage, addr->length) == 0 ? 0 : -errno;
 }
 
 static int connect_addr(int fd, const struct px_addr *addr) {
@@ -167,7 +168,7 @@ int px_sock_probe(const struct px_addr *addr, struct px_detail *detail) {
 
 int px_sock_listen(int fd, int32_t backlog, const struct px_socket_option *options, size_t count, struct px_detail *detail) {
     // The kernel cuts a backlog to net.core.somaxconn.
-    if (listen(fd, backlog > 0 ? backlog : INT32_MAX) != 0) {
+    if (px__fault_fails("listen") || listen(fd, backlog > 0 ? backlog : INT32_MAX) != 0) {
         int result = -errno;
         struct px_addr addr;
         if (px_addr_of_socket(fd, &addr) != 0) addr.length = 0;
