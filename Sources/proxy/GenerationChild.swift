@@ -9,6 +9,8 @@ extension Generation {
     /// How long a control name may be bound without anybody listening on it, or its backlog be full.
     private static let lookMs: UInt64 = 10_000
     private static let lookAgainMs: UInt64 = 10
+    /// How much later than its link a process may end.
+    private static let deathMs: UInt64 = 1000
 
     // MARK: - Looking
 
@@ -103,7 +105,7 @@ extension Generation {
             while parent === relative, let packet = try relative.link.receive() { try handleParent(packet) }
         } catch {
             loop.unwatch(relative.link.fd)
-            if error.isClosed { return feed(.parentGone) }
+            if error.isClosed { return parentHungUp(relative) }
             log.emit(.error, "hot_restart", "the link to the serving generation is unusable: \(error)")
             switch machine.state {
             case .helloSent: feed(.failed(.malformedMessage("\(error)")))
@@ -111,6 +113,16 @@ extension Generation {
             default: feed(.parentGone)
             }
         }
+    }
+
+    /// The link of a process that dies ends a moment before the process itself. One that lives on after that has turned us away: it
+    /// serves, and its word is not ours to take.
+    private func parentHungUp(_ relative: Relative, waitedMs: UInt64 = 0) {
+        guard parent === relative else { return }
+        // Nothing has been agreed on yet, and it may have been handing over when we came: look again.
+        guard machine.state != .helloSent, let process = relative.process, !process.hasEnded else { return feed(.parentGone) }
+        guard waitedMs < Self.deathMs else { return feed(.parentBye(.failed)) }
+        after(ms: 1) { [unowned self] in parentHungUp(relative, waitedMs: waitedMs + 1) }
     }
 
     private func handleParent(_ packet: ReceivedPacket) throws(CoreError) {

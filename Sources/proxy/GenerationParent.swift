@@ -197,6 +197,7 @@ extension Generation {
                 log.emit(
                     .error, "hot_restart", "the new generation's link is unusable: \(error)",
                     ["child.pid": .number("\(child.relative.pid)")])
+                send(ByeMessage(reason: .failed).packet, to: child.relative)
             }
             loop.unwatch(child.relative.link.fd)
             feed(.childGone)
