@@ -230,6 +230,7 @@ static struct timespec deadline_in(uint32_t ms) {
 }
 
 int px_log_writer_flush(struct px_log_writer *writer, uint32_t timeout_ms) {
+    if (!writer->started) return 0;  // nobody has logged
     struct timespec deadline = deadline_in(timeout_ms);
     pthread_mutex_lock(&writer->lock);
     uint64_t mine = ++writer->flush_asked;
