@@ -255,7 +255,8 @@ extension Generation {
         } catch {
             return feed(.failed(.controlSocket(error, name: options.controlSocketName)))
         }
-        while let (address, count) = engine.nextWanting() {
+        // Of a parent that is dead nothing more comes.
+        while case .alive = machine.parent, let (address, count) = engine.nextWanting() {
             var request = Packet(type: MessageType.makeSockets)
             request.put(Tag.address, address.bytes)
             request.put(Tag.count, UInt64(count))
@@ -391,6 +392,7 @@ extension Generation {
     }
 
     private func startControl() throws(CoreError) {
+        if boundControl == nil { rebindControl() }
         guard let boundControl else { return }
         let listener = control ?? ControlListener(socket: boundControl, loop: loop, log: log)
         listener.status = { [unowned self] in status }
@@ -398,6 +400,17 @@ extension Generation {
         listener.hello = { [unowned self] in receiveHello($0, $1, $2) }
         control = listener
         try listener.start()
+    }
+
+    /// A parent that died before it had passed the control socket on has freed its name.
+    private func rebindControl() {
+        guard !options.disableHotRestart else { return }
+        do {
+            boundControl = try ControlSocket.bind(options.controlSocketName, mode: options.socketMode)
+        } catch {
+            let failure = RestartFailure.controlSocket(error, name: options.controlSocketName)
+            log.emit(.error, "hot_restart", "serving, but no restart is possible: \(failure.message)", ["remedy": .string(failure.remedy)])
+        }
     }
 
     func sendReady() {

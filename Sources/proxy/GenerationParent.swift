@@ -109,8 +109,8 @@ extension Generation {
         }
     }
 
-    /// WELCOME, listening sockets, then everything else; what a child gets, and what the supervisor keeps for one. Listening sockets
-    /// come first: whatever happens to us from then on, the child can serve. Each packet is sent before the next is made, so that few
+    /// WELCOME, control socket, listening sockets, then everything else; what a child gets, and what the supervisor keeps for one. In this
+    /// order: whatever happens to us once they are there, the child can serve and be replaced. Each packet is sent before the next is made, so that few
     /// copies of descriptors exist at a time.
     private func eachInheritancePacket(
         _ version: UInt16, _ shared: Capabilities, queue: MessageQueue?, _ emit: (Packet) -> Void
@@ -122,6 +122,7 @@ extension Generation {
         var descriptors = [try Descriptor.copy(of: controlBlock.fd)]
         for fd in queue?.fds ?? [] { descriptors.append(try .copy(of: fd)) }
         emit(welcome.packet(descriptors))
+        if let control = boundControl { emit(try inheritancePacket(.controlSocket, control.descriptor.fd, version)) }
         var packet = Packet(type: MessageType.sockets, version: version)
         for socket in engine?.sockets ?? [] {
             packet.put(Tag.socket, SocketLabelCodec.encode(index: socket.index, socket.label))
@@ -137,7 +138,6 @@ extension Generation {
 
     private var inheritedItems: [(InheritedKind, Int32)] {
         var items: [(InheritedKind, Int32)] = []
-        if let control = boundControl { items.append((.controlSocket, control.descriptor.fd)) }
         if let fd = admin?.fd { items.append((.adminSocket, fd)) }
         if let statistics {
             items.append((.statisticsBlock, statistics.fd))
