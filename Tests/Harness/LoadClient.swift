@@ -89,6 +89,8 @@ public enum Programs {
     /// The package's root.
     public static let root = String(#filePath.components(separatedBy: "/Tests/Harness/")[0])
     public static let proxy = path("PROXY_BINARY", "\(root)/proxy")
+    /// Built with the trait FaultPoints: its steps can be killed, stopped, delayed and failed by name.
+    public static let proxyWithFaults = path("PROXY_WITH_FAULTS", "\(root)/.build-faults/debug/proxy")
     public static let restarter = path("RESTARTER_BINARY", "\(root)/restarter")
     /// Built beside whatever program this is linked into.
     public static let loadClient = path("LOAD_CLIENT", "\(directoryOfThisProgram)/load-client")

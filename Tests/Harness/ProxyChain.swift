@@ -8,6 +8,8 @@ public final class ProxyChain {
     public var configPath: String
     /// Given to every generation.
     public var options: [String]
+    /// What every generation runs.
+    public var program = Programs.proxy
     public private(set) var generations: [ChildProcess] = []
     public private(set) var epoch: UInt64 = 0
 
@@ -28,30 +30,30 @@ public final class ProxyChain {
 
     /// Start a process and leave it alone.
     public func launch(
-        _ extra: [String] = [], config: String? = nil, program: String = Programs.proxy, before: [String] = [],
+        _ extra: [String] = [], config: String? = nil, program: String? = nil, before: [String] = [],
         environment: [String: String] = [:]
     ) throws -> ChildProcess {
         let arguments = before + identity + ["-c", config ?? configPath] + options + extra
-        return try scenario.start(program, arguments, name: "proxy", environment: environment)
+        return try scenario.start(program ?? self.program, arguments, name: "proxy", environment: environment)
     }
 
     /// Start the first generation and wait until it serves.
     @discardableResult
-    public func start(_ extra: [String] = []) throws -> ChildProcess {
-        try adopt(try launch(extra), epoch: 0, within: 15)
+    public func start(_ extra: [String] = [], environment: [String: String] = [:]) throws -> ChildProcess {
+        try adopt(try launch(extra, environment: environment), epoch: 0, within: 15)
     }
 
     /// Start the next generation and wait until it serves.
     @discardableResult
-    public func restart(_ extra: [String] = [], within seconds: Double = 15) throws -> ChildProcess {
-        try adopt(try launch(["--restart-epoch"] + extra), epoch: epoch + 1, within: seconds)
+    public func restart(_ extra: [String] = [], within seconds: Double = 15, environment: [String: String] = [:]) throws -> ChildProcess {
+        try adopt(try launch(["--restart-epoch"] + extra, environment: environment), epoch: epoch + 1, within: seconds)
     }
 
     /// Start a next generation that is expected to fail; returns how it ended. The serving one stays what it was.
-    public func restartInVain(_ extra: [String] = [], config: String? = nil, within seconds: Double = 20) throws -> (
-        status: ExitStatus, log: String
-    ) {
-        let process = try launch(["--restart-epoch"] + extra, config: config)
+    public func restartInVain(
+        _ extra: [String] = [], config: String? = nil, within seconds: Double = 20, environment: [String: String] = [:]
+    ) throws -> (status: ExitStatus, log: String) {
+        let process = try launch(["--restart-epoch"] + extra, config: config, environment: environment)
         let status = try process.waitForExit(within: seconds)
         return (status, process.log)
     }

@@ -1,0 +1,264 @@
+import Foundation
+import Harness
+import ProxyCore
+import ProxyModel
+import Testing
+
+extension EndToEnd {
+    /// Whoever comes to the control socket, and whatever they say there: no harm, no leak, a line in the log.
+    @Suite struct ControlSocketPeers {
+        private func serve(_ name: String, seconds: Double = 60, _ body: (Scenario, ProxyChain, Endpoint) throws -> Void) throws {
+            try scenario(name, seconds: seconds) { s in
+                let (chain, echo) = try s.echoChain()
+                try chain.start()
+                // What is made once and kept is made now.
+                try TestSocket(echo).echo()
+                let before = Holdings(chain.serving.pid)
+                try body(s, chain, echo)
+                let first = chain.generations[0]
+                try eventually("as many descriptors as before (\(before))", within: 15) {
+                    let now = Holdings(first.pid)
+                    return now.descriptors <= before.descriptors
+                }
+                let after = Holdings(first.pid)
+                s.check(after.residentKiB < before.residentKiB + 8192, "memory: before \(before), after \(after)")
+                try TestSocket(echo).echo()
+                try chain.restart()
+                try TestSocket(echo).echo()
+                try chain.stop()
+            }
+        }
+
+        @Test func garbageIsRefusedAndLogged() throws {
+            try serve("garbage on the control socket") { s, chain, _ in
+                var random = Seeded(seed: 1)
+                for _ in 0..<300 {
+                    let peer = try ControlPeer(s)
+                    let length = Int.random(in: 1...4000, using: &random)
+                    _ = peer.sendBytes((0..<length).map { _ in UInt8.random(in: 0...255, using: &random) })
+                    try peer.waitForEnd()
+                }
+                s.checkContains(chain.serving.log, "control link closed", "the log")
+            }
+        }
+
+        @Test func everyPartOfAMessageIsRefused() throws {
+            try serve("half messages") { s, chain, _ in
+                let whole = try ControlPeer.hello(epoch: 1).encoded()
+                for length in 1..<whole.count {
+                    let peer = try ControlPeer(s)
+                    peer.sendBytes(Array(whole.prefix(length)))
+                    try peer.waitForEnd()
+                }
+                s.checkEqual(chain.admin.servingEpoch(), 0, "who serves")
+                s.checkEqual(try chain.admin.stats()["server.restart_attempts"], 0, "attempts counted")
+            }
+        }
+
+        @Test func messagesOutOfPlaceAreRefused() throws {
+            try serve("messages out of place") { s, chain, _ in
+                for type in [MessageType.welcome, MessageType.ready, MessageType.successor, MessageType.bye, 999] {
+                    let peer = try ControlPeer(s)
+                    try peer.send(Packet(type: type))
+                    try peer.waitForEnd()
+                }
+                // HELLOs that lack something, ask for too much or know fields that must be understood.
+                var required = ControlPeer.hello(epoch: 1)
+                required.put(0x8777, 1)
+                for (packet, reason) in [(Packet(type: MessageType.hello), "incomplete"), (required, "required field 34679")] {
+                    let peer = try ControlPeer(s)
+                    try peer.send(packet)
+                    let answer = try peer.receive()
+                    s.checkEqual(answer.type, MessageType.refused, "the answer's type")
+                    s.checkContains(answer.text(Tag.text) ?? "", reason, "the refusal")
+                }
+                s.checkEqual(chain.admin.servingEpoch(), 0, "who serves")
+            }
+        }
+
+        @Test func aThousandConnectionsKeepNobodyOut() throws {
+            try serve("a thousand links") { s, chain, _ in
+                var peers: [ControlPeer] = []
+                for _ in 0..<1000 { peers.append(try ControlPeer(s)) }
+                let status = try s.run(Programs.restarter, ["status"] + chain.identity, name: "status")
+                s.checkEqual(status.status, .exited(0), "status among a thousand links: \(status.log)")
+                try eventually("most links to be dropped") { Holdings(chain.serving.pid).descriptors < 120 }
+                try chain.restart()
+                peers.removeAll()
+            }
+        }
+
+        @Test func aSilentPeerIsDropped() throws {
+            try serve("a silent peer") { s, _, _ in
+                let peer = try ControlPeer(s)
+                try peer.waitForEnd(within: 20)
+            }
+        }
+
+        @Test func descriptorsThatNobodyAskedForAreClosed() throws {
+            try serve("too many descriptors") { s, _, _ in
+                let null = try Descriptor.null()
+                for type in [MessageType.query, MessageType.welcome, MessageType.hello] {
+                    for _ in 0..<20 {
+                        var packet = Packet(type: type)
+                        for _ in 0..<253 { packet.descriptors.append(try .copy(of: null.fd)) }
+                        let peer = try ControlPeer(s)
+                        try peer.send(packet)
+                        _ = try? peer.receive(within: 2)
+                    }
+                }
+            }
+        }
+
+        /// A child that says HELLO and then nonsense: the attempt ends, and the next one succeeds.
+        @Test func nonsenseFromAChildEndsTheAttempt() throws {
+            try serve("nonsense from a child") { s, chain, _ in
+                var socketless = Packet(type: MessageType.makeSockets)
+                socketless.put(Tag.address, [1, 2, 3])
+                var block = Packet(type: MessageType.childBlock)
+                block.descriptors = [try .null()]
+                var unknown = Packet(type: MessageType.ready)
+                unknown.put(0x8999, 1)
+                for (what, packet) in [("a broken request", socketless), ("a block that is none", block), ("an unknown field", unknown)] {
+                    let failures = try chain.admin.stats()["server.restart_failures"] ?? -1
+                    let peer = try ControlPeer(s)
+                    try peer.send(ControlPeer.hello(epoch: 1))
+                    s.checkEqual(try peer.receive().type, MessageType.welcome, "the answer to HELLO")
+                    try peer.send(packet)
+                    peer.sendBytes([1, 2, 3])
+                    try eventually("the end of the attempt after \(what)") {
+                        try chain.admin.stats()["server.restart_failures"] == failures + 1
+                    }
+                }
+                s.checkEqual(chain.admin.servingEpoch(), 0, "who serves")
+            }
+        }
+
+        /// READY from somebody who has not taken the word of who serves would leave nobody accepting.
+        @Test func readyWithoutTheWordIsNotBelieved() throws {
+            try serve("READY without the word") { s, chain, echo in
+                let peer = try ControlPeer(s)
+                try peer.send(ControlPeer.hello(epoch: 1))
+                s.checkEqual(try peer.receive().type, MessageType.welcome, "the answer to HELLO")
+                try peer.send(Packet(type: MessageType.ready))
+                try peer.waitForEnd()
+                try TestSocket(echo).echo("still served")
+                s.checkEqual(chain.admin.servingEpoch(), 0, "who serves")
+            }
+        }
+    }
+
+    /// Whoever starts a proxy where one serves, or where one has been.
+    @Suite struct SecondStarts {
+        @Test func aSecondStartByMistakeIsToldWhoServesAndBothWaysOn() throws {
+            try scenario("second start by mistake", seconds: 40) { s in
+                let (chain, _) = try s.echoChain()
+                try chain.start()
+                let second = try chain.launch()
+                s.checkEqual(try second.waitForExit(), .exited(1), "the second start")
+                for text in ["pid \(chain.serving.pid) serves already, with epoch 0", "--restart-epoch", "--base-id"] {
+                    s.checkContains(second.log, text, "what it says")
+                }
+                try chain.restart()
+                try chain.stop()
+            }
+        }
+
+        @Test func epochsAreTakenInAllForms() throws {
+            try scenario("epochs", seconds: 60) { s in
+                let (chain, _) = try s.echoChain()
+                try chain.start(["--restart-epoch", "0"])
+                for (words, serving) in [(["--restart-epoch", "3"], UInt64(3)), (["--restart-epoch=7"], 7), (["--restart-epoch"], 8)] {
+                    try chain.adopt(try chain.launch(words), epoch: serving, within: 15)
+                }
+                for low in ["0", "7", "8"] {
+                    let child = try chain.launch(["--restart-epoch", low])
+                    s.checkEqual(try child.waitForExit(), .exited(1), "epoch \(low)")
+                    s.checkContains(child.log, "restart epoch \(low) is not above the serving epoch 8", "epoch \(low)")
+                    s.checkContains(child.log, "give --restart-epoch 9", "epoch \(low)")
+                }
+                for nonsense in ["x", "99999999999999999999999", "1.5"] {
+                    s.checkEqual(try chain.launch(["--restart-epoch=\(nonsense)"]).waitForExit(), .exited(64), "epoch \(nonsense)")
+                }
+                let alone = try s.run(
+                    Programs.proxy, ["--base-id", "\(s.baseID + 50)", "--socket-path", s.socketPath, "--restart-epoch", "4", "-c", chain.configPath],
+                    name: "alone")
+                s.checkEqual(alone.status, .exited(1), "epoch 4 where nothing serves")
+                s.checkContains(alone.log, "--skip-hot-restart-on-no-parent", "the way on")
+                s.checkEqual(chain.admin.servingEpoch(), 8, "who serves")
+                try chain.stop()
+            }
+        }
+
+        @Test func aSecondChildIsToldThatThereIsAFirst() throws {
+            try scenario("busy", seconds: 40) { s in
+                let (chain, _) = try s.faultyChain()
+                try chain.start()
+                let first = try chain.launch(["--restart-epoch"], environment: ["PROXY_FAULT": "child.opening=delay:3000"])
+                try first.waitForLog("fault point child.opening")
+                let second = try chain.launch(["--restart-epoch"])
+                s.checkEqual(try second.waitForExit(), .exited(75), "the second child")
+                s.checkContains(second.log, "previous generation is still initializing", "what it says")
+                s.checkContains(second.log, "try again", "what it says")
+                try chain.adopt(first, epoch: 1, within: 15)
+                try chain.stop()
+            }
+        }
+
+        @Test func thePathOfACrashedProxyIsReplaced() throws {
+            try scenario("stale path", seconds: 60) { s in
+                s.socketPath = "\(s.directory)/control"
+                let (chain, echo) = try s.echoChain(["--socket-mode", "640"])
+                for _ in 1...2 {
+                    let proxy = try chain.start()
+                    s.checkEqual(try mode(s.controlName), 0o640, "mode of the path")
+                    proxy.signal(SIGKILL)
+                    try proxy.waitForExit()
+                    s.check(FileManager.default.fileExists(atPath: s.controlName), "the path of the crashed proxy is left behind")
+                }
+                try chain.start()
+                try chain.restart()
+                try TestSocket(echo).echo()
+                let second = try chain.launch()
+                s.checkEqual(try second.waitForExit(), .exited(1), "a second start beside it")
+                chain.serving.signal(SIGTERM)
+                try chain.serving.waitForExit()
+                s.check(!FileManager.default.fileExists(atPath: s.controlName), "a proxy that stops removes its path")
+            }
+        }
+
+        private func mode(_ path: String) throws -> Int {
+            (try FileManager.default.attributesOfItem(atPath: path)[.posixPermissions] as? Int) ?? -1
+        }
+
+        @Test(.enabled(if: getuid() == 0, "another user is needed")) func anotherUsersProxyIsNamedAndLeftAlone() throws {
+            try scenario("another user's proxy", seconds: 60) { s in
+                let (chain, echo) = try s.echoChain()
+                let words = Stranger.prefix + [Programs.proxy] + chain.identity + ["-c", chain.configPath]
+                let theirs = try s.start(Stranger.setpriv, words, name: "theirs")
+                try eventually("theirs to serve") { chain.admin.servingEpoch() == 0 }
+                for options in [[], ["--restart-epoch"]] {
+                    let ours = try chain.launch(options)
+                    s.checkEqual(try ours.waitForExit(), .exited(1), "ours with \(options)")
+                    s.checkContains(ours.log, "is held by pid \(theirs.pid) of another user (\(Stranger.uid))", "ours with \(options)")
+                    s.checkContains(ours.log, "--base-id", "the way on")
+                }
+                try TestSocket(echo).echo("theirs serves on")
+                theirs.signal(SIGTERM)
+                s.checkEqual(try theirs.waitForExit(), .exited(0), "theirs")
+            }
+        }
+    }
+}
+
+/// Random numbers that are the same in every run.
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+    mutating func next() -> UInt64 {
+        state ^= state << 13
+        state ^= state >> 7
+        state ^= state << 17
+        return state
+    }
+}
