@@ -1,6 +1,6 @@
 # Every target is a line or two; what is longer is a script in Tests/tools. `make help` lists them.
 .DEFAULT_GOAL := build
-.PHONY: help all build run test check fmt asan tsan fuzz bench bench-peers demo clean
+.PHONY: help all build run test check fmt asan tsan fuzz bench bench-peers demo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -27,5 +27,7 @@ bench-peers: build ## the same load through ours, HAProxy, nginx, Envoy and a ba
 	@Tests/Benchmarks/Peers/run.py $(PEERS_FLAGS)
 demo: build ## restart ten times under load and print what the clients saw
 	@Tests/tools/demo.sh
+soak: build ## SOAK_SECONDS (1200) of load with a restart every second; memory and descriptors must stay flat
+	@Tests/tools/soak.sh
 clean: ## remove what was built
 	@rm -rf .build .build-* proxy restarter

@@ -75,6 +75,7 @@ let package = Package(
             cSettings: coreFlags + [.headerSearchPath("../../CSources/CProxyCore")]),
         // Load and upstream of the end-to-end tests: a program of its own, so that it shares nothing with what it tests.
         .executableTarget(name: "load-client", path: "Tests/LoadClient", cSettings: coreFlags),
+        .executableTarget(name: "soak", dependencies: ["Harness"], path: "Tests/Soak", swiftSettings: swiftFlags),
         .executableTarget(name: "demo", dependencies: ["Harness"], path: "Tests/Demo", swiftSettings: swiftFlags),
         .testTarget(
             name: "EndToEnd", dependencies: ["Harness", "ProxyCore", "ProxyModel"], path: "Tests/EndToEnd", swiftSettings: swiftFlags),

@@ -49,6 +49,15 @@ public struct Packet {
     }
 }
 
+extension Descriptor {
+    /// A memory file with these bytes.
+    public static func memoryFile(_ name: String, _ bytes: [UInt8]) throws(CoreError) -> Descriptor {
+        let fd = bytes.withUnsafeBytes { px_memory_file(name, $0.baseAddress, $0.count) }
+        guard fd >= 0 else { throw CoreError(code: fd, call: "memfd_create", object: name) }
+        return Descriptor(adopting: fd)
+    }
+}
+
 /// A checked packet that arrived, fields copied out.
 public struct ReceivedPacket {
     public let version: UInt16
@@ -57,7 +66,8 @@ public struct ReceivedPacket {
     public let fields: [(tag: UInt16, bytes: [UInt8])]
     public var descriptors: [Descriptor]
 
-    init(parsing bytes: [UInt8], descriptors: [Descriptor]) throws(CoreError) {
+    /// `bytes`: one whole packet, as it arrived or was kept.
+    public init(parsing bytes: [UInt8], descriptors: [Descriptor]) throws(CoreError) {
         var packet = px_packet()
         var copied: [(tag: UInt16, bytes: [UInt8])] = []
         let result = bytes.withUnsafeBufferPointer { room -> Int32 in

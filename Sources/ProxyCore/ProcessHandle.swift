@@ -68,6 +68,11 @@ public enum Processes {
     /// Tell systemd; false when the socket cannot be reached.
     @discardableResult
     public static func notify(_ socketPath: String, _ text: String) -> Bool { px_notify(socketPath, text) == 0 }
+
+    /// The same with a descriptor to be kept (`FDSTORE=1`).
+    public static func notify(_ socketPath: String, _ text: String, keeping descriptor: Descriptor) -> Bool {
+        px_notify_fd(socketPath, text, descriptor.fd) == 0
+    }
 }
 
 /// NULL-terminated array of C strings that lives as long as this object.

@@ -38,7 +38,7 @@ struct Environment {
         var result = self
         for name in [
             SystemdNotifier.variable, Self.askerVariable, SupervisionChannel.environmentVariable,
-            SupervisionChannel.keeperVariable, "WATCHDOG_USEC", "WATCHDOG_PID",
+            SupervisionChannel.keeperVariable, "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
         ] {
             result[name] = nil
         }

@@ -57,6 +57,14 @@ drive() {
     done
     expect "replaces a killed generation" "$(unit StatusText)" 'generation [0-9]+ serves'
     expect "stays active" "$(unit ActiveState)$(unit NRestarts)" '^active0$'
+    # With the supervisor the whole unit is killed; the next one finds the listening sockets, and the epoch, with systemd.
+    kill -KILL "$main"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        sleep 0.3
+        [ "$(unit MainPID)" != "$main" ] && unit StatusText | grep -q 'serves' && break
+    done
+    expect "a killed supervisor is replaced" "$(unit NRestarts)" '^1$'
+    expect "its replacement goes on with the kept sockets" "$(unit StatusText)" 'generation [1-9][0-9]* serves'
     systemctl stop proxy.service && expect "stops" "$(unit ActiveState)/$(unit Result)" '^inactive/success$'
     systemctl --no-block exit
 }

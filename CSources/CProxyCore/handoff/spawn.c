@@ -60,9 +60,15 @@ static void report_and_exit(int fd, enum step step, int error) {
     _exit(127);
 }
 
+// By the system call: the C library's sigaction() refuses the two signals it keeps for its own threads, which a parent may have
+// ignored all the same.
 static void reset_signals(void) {
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &action, NULL);  // EINVAL for those that cannot change
+    const struct {
+        void *handler;
+        unsigned long flags, restorer, mask;
+    } standard = {0};  // SIG_DFL; struct kernel_sigaction, on aarch64 without the restorer
+    enum { MASK_BYTES = 8 };
+    for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, &standard, NULL, MASK_BYTES);  // EINVAL for some
 }
 
 // Targets may be sources of others (a and b exchanged), so all sources are first copied above all targets.

@@ -189,6 +189,11 @@ PX_API PX_MUST_USE int px_pidfd_open(int32_t pid);
 PX_API PX_MUST_USE int px_reap(int32_t pid, int32_t *reaped, int32_t *exit_code, int32_t *term_signal);
 /// Send `text` to a systemd notification socket (path or '@' abstract). Returns 0 or -errno.
 PX_API PX_MUST_USE int px_notify(const char *socket_path, const char *text);
+/// The same with one descriptor (sd_pid_notify_with_fds(3)), which stays the caller's. Returns 0 or -errno.
+PX_API PX_MUST_USE int px_notify_fd(const char *socket_path, const char *text, int fd);
+/// A memory file (memfd_create(2)) with these bytes, to be kept by somebody who keeps descriptors. Returns a close-on-exec descriptor
+/// or -errno.
+PX_API PX_MUST_USE int px_memory_file(const char *name, const void *PX_NULLABLE bytes, size_t length);
 
 PX_ASSUME_NONNULL_END
 

@@ -18,7 +18,10 @@ final class Keeper {
     /// What is still arriving, from which generation.
     private var arriving: (pid: Int32, epoch: UInt64, packets: [Packet])?
 
-    /// Whether the message was for the keeper.
+    /// `kept`: what an earlier supervisor left.
+    init(_ kept: Kept? = nil) { self.kept = kept }
+
+    /// Returns whether what is kept is another from now on.
     func take(_ packet: ReceivedPacket, from pid: Int32) -> Bool {
         switch packet.type {
         case MessageType.welcome:
@@ -26,12 +29,14 @@ final class Keeper {
         case MessageType.sockets, MessageType.inheritance: add(packet, from: pid)
         case MessageType.inheritanceEnd:
             add(packet, from: pid)
-            if let arriving, arriving.pid == pid { kept = Kept(pid: pid, epoch: arriving.epoch, packets: arriving.packets) }
+            guard let arrived = arriving, arrived.pid == pid else { return false }
+            kept = Kept(pid: pid, epoch: arrived.epoch, packets: arrived.packets)
             arriving = nil
-        case MessageType.keepNothing: forget(pid)
-        default: return false
+            return true
+        case MessageType.keepNothing: return forget(pid)
+        default: break
         }
-        return true
+        return false
     }
 
     private func add(_ packet: ReceivedPacket, from pid: Int32) {
@@ -39,10 +44,12 @@ final class Keeper {
         arriving?.packets.append(Packet(copying: packet))
     }
 
-    /// It left on purpose, or another generation serves.
-    func forget(_ pid: Int32) {
-        if kept?.pid == pid { kept = nil }
+    /// It left on purpose, or another generation serves. Returns whether something of it was kept.
+    func forget(_ pid: Int32) -> Bool {
         if arriving?.pid == pid { arriving = nil }
+        guard kept?.pid == pid else { return false }
+        kept = nil
+        return true
     }
 }
 

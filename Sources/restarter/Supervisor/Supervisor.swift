@@ -16,7 +16,8 @@ final class Supervisor {
     private let settings: Settings
     private let loop: MainLoop
     private let children = Children()
-    private let keeper = Keeper()
+    private let keeper: Keeper
+    private let store: DescriptorStore
     private let socket: SupervisorSocket
     private let notifier: SystemdNotifier
     private let log = SupervisorLog()
@@ -36,6 +37,9 @@ final class Supervisor {
         loop = try MainLoop()
         socket = try SupervisorSocket(settings.names, mode: settings.socketMode, loop: loop)
         notifier = SystemdNotifier(environment: settings.environment.variables)
+        let restored = DescriptorStore.restore(settings.environment)
+        keeper = Keeper(restored.kept)
+        store = DescriptorStore(socketPath: notifier.socketPath, restored: restored)
         state = SupervisorState(initTimeoutMs: settings.initTimeoutMs)
     }
 
@@ -149,15 +153,27 @@ final class Supervisor {
     private func locate() {
         guard !settings.arguments.disablesHotRestart else { return feed(.located(.nobody)) }
         // Nobody would answer: the control socket that listens is our own copy.
-        if let kept = keeper.kept, state.serving == nil, processes[kept.pid] == nil { return feed(.located(.kept(epoch: kept.epoch))) }
+        if let kept = orphaned { return feed(.located(.kept(epoch: kept.epoch))) }
         ControlRequest.send(.query, to: settings.names.proxy, loop: loop) { [weak self] outcome in
             guard let self else { return }
             feed(.located(.init(outcome, name: settings.names.proxy)))
         }
     }
 
+    /// What is kept, if nobody lives whose it is: whoever listened last on the control socket is dead.
+    private var orphaned: Keeper.Kept? {
+        guard let kept = keeper.kept, state.serving == nil, processes[kept.pid] == nil else { return nil }
+        guard let listener = try? Link.connect(settings.names.proxy).peer() else { return kept }
+        return ProcessHandle(pid: listener.pid) == nil ? kept : nil
+    }
+
+    /// In systemd's hands as well.
+    private func storeKept() {
+        do { try store.store(keeper.kept) } catch { log.write(.warning, "systemd keeps no copies of the listening sockets: \(error)") }
+    }
+
     private func spawn(_ epoch: UInt64, _ configPath: String?) {
-        let kept = keeper.kept.flatMap { state.serving == nil && processes[$0.pid] == nil ? $0 : nil }
+        let kept = orphaned
         do {
             let generation = try GenerationProcess.start(
                 program: settings.program, arguments: arguments(configPath).starting(epoch: epoch),
@@ -173,10 +189,10 @@ final class Supervisor {
     private func receive(_ report: GenerationProcess.Report, from pid: Int32) {
         switch report {
         case .event(let event): feed(.reported(pid: pid, event))
-        case .message(let packet): _ = keeper.take(packet, from: pid)
+        case .message(let packet): if keeper.take(packet, from: pid) { storeKept() }
         case .ended(let ending):
             processes[pid] = nil
-            if ending.isClean { keeper.forget(pid) }
+            if ending.isClean, keeper.forget(pid) { storeKept() }
             feed(.ended(pid: pid, SupervisorState.Ending(ending)))
         }
     }
