@@ -93,7 +93,7 @@ struct BootstrapDecoder {
     // MARK: references
 
     private func checkReferences(_ listeners: [Message], _ clusters: [Message]) {
-        let names = clusters.compactMap { $0.string("name") }
+        let names = Set(clusters.compactMap { $0.string("name") })
         for listener in listeners {
             let chains = listener.messages("filter_chains") + (listener.message("default_filter_chain").map { [$0] } ?? [])
             for config in chains.flatMap({ $0.messages("filters") }).compactMap({ $0.any("typed_config") }) {
@@ -105,7 +105,7 @@ struct BootstrapDecoder {
         }
     }
 
-    private func checkReference(_ message: Message, _ field: String, _ names: [String], _ clusters: [Message]) {
+    private func checkReference(_ message: Message, _ field: String, _ names: Set<String>, _ clusters: [Message]) {
         guard let name = message.string(field), !name.isEmpty, !names.contains(name) else { return }
         context.error(
             .unknownCluster, message, field, "no cluster is named '\(name)'",
@@ -114,6 +114,7 @@ struct BootstrapDecoder {
 
     /// Points at the cluster that was meant, or says which there are.
     private func clusterHint(_ name: String, _ clusters: [Message], from place: Place) -> String {
+        if context.findings.isFull(.error) { return "" }
         let names = clusters.compactMap { $0.string("name") }
         if names.isEmpty { return "there are no clusters: add one to static_resources.clusters" }
         if let near = Suggestion.nearest(to: name, among: names), let cluster = clusters.first(where: { $0.string("name") == near }) {

@@ -184,6 +184,7 @@ struct MessageReader {
     }
 
     private func meant(by key: String, in schema: MessageSchema) -> (field: FieldSchema?, hint: String) {
+        if findings.isFull(allowUnknown ? .warning : .error) { return (nil, "") }
         let name = Schemas.alias(key, in: schema.name) ?? Suggestion.nearest(to: key, among: schema.fields.map(\.name))
         if let name { return (schema.field(name), "did you mean '\(name)'?") }
         if let holder = Self.child(holding: key, of: schema) { return (holder, "it belongs in '\(holder.name)'") }

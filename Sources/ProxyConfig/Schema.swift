@@ -15,7 +15,9 @@ struct MessageSchema: Sendable {
 
     /// By original name or by its lowerCamelCase form, as protobuf's JSON reader takes them.
     func field(_ key: String) -> FieldSchema? {
-        fields.first { $0.name == key } ?? fields.first { $0.jsonName == key }
+        if let field = fields.first(where: { $0.name == key }) { return field }
+        // No lowerCamelCase name has an underscore.
+        return key.utf8.contains(UInt8(ascii: "_")) ? nil : fields.first { $0.jsonName == key }
     }
 }
 
