@@ -225,8 +225,10 @@ struct OptionTests {
         "what the parser refuses says how to go on",
         arguments: [
             (["--concurency", "3"], "Did you mean '--concurrency'?"), (["--bogus"], "--bogus"), (["extra"], "extra"),
-            (["--concurrency", "abc"], "abc"), (["--base-id", "-1"], "Missing value for '--base-id <id>'"), (["--base-id", "4294967296"], "4294967296"), (["-c"], "-c"),
-            (["--config-path"], "--config-path"), (["--", "x"], "x"), (["-x"], "-x"), ([""], ""), (["--restart-on-hup=x"], "--restart-on-hup"),
+            (["--concurrency", "abc"], "abc"), (["--base-id", "-1"], "Missing value for '--base-id <id>'"),
+            (["--base-id", "4294967296"], "4294967296"), (["-c"], "-c"),
+            (["--config-path"], "--config-path"), (["--", "x"], "x"), (["-x"], "-x"), ([""], ""),
+            (["--restart-on-hup=x"], "--restart-on-hup"),
         ])
     func parser(arguments: [String], part: String) {
         guard case .refuse(let error) = ProxyCommand.read(arguments) else { return #expect(Bool(false), "accepted") }
