@@ -59,6 +59,10 @@ void px_side_note(struct px_side *side, uint32_t events);
 
 // Move what can be moved.
 enum px_stream_result px_stream_pump(struct px_stream *stream, struct px_side *source, struct px_side *sink, struct px_pool *pool, const struct px_stream_cells *cells);
+// Whether there is nothing to move: nothing waits, and the source has nothing to read.
+static inline bool px_stream_is_idle(const struct px_stream *stream, const struct px_side *source) {
+    return !stream->buffer && !stream->pipe && !stream->ended && !(source->bits & PX_SIDE_READABLE);
+}
 // Bytes that wait to be written.
 uint32_t px_stream_waiting(const struct px_stream *stream);
 // Give back what waits, unwritten.

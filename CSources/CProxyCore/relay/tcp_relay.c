@@ -208,15 +208,25 @@ static void settle(struct px_conn *conn, enum px_stream_result request, enum px_
     }
 }
 
+static enum px_stream_result pump_request(struct px_conn *conn) {
+    if (px_stream_is_idle(&conn->request, &conn->down)) return PX_STREAM_WAITING;
+    struct px_stream_cells cells = px_conn_request_cells(conn);
+    return px_stream_pump(&conn->request, &conn->down, &conn->up, &conn->set->pool, &cells);
+}
+
+static enum px_stream_result pump_response(struct px_conn *conn) {
+    if (px_stream_is_idle(&conn->response, &conn->up)) return PX_STREAM_WAITING;
+    struct px_stream_cells cells = px_conn_response_cells(conn);
+    return px_stream_pump(&conn->response, &conn->up, &conn->down, &conn->set->pool, &cells);
+}
+
+// Most events concern one direction; the other costs a look at its state.
 static void move(struct px_conn *conn) {
-    struct px_conn_set *set = conn->set;
-    struct px_stream_cells request_cells = px_conn_request_cells(conn), response_cells = px_conn_response_cells(conn);
     uint64_t before = conn->request.read + conn->request.written + conn->response.read + conn->response.written;
     bool up_had_ended = conn->response.ended;
-    enum px_stream_result request = px_stream_pump(&conn->request, &conn->down, &conn->up, &set->pool, &request_cells);
-    enum px_stream_result response = px_stream_pump(&conn->response, &conn->up, &conn->down, &set->pool, &response_cells);
+    enum px_stream_result request = pump_request(conn), response = pump_response(conn);
     uint64_t after = conn->request.read + conn->request.written + conn->response.read + conn->response.written;
-    if (after != before) conn->active_ms = px_loop_now_ms(set->loop);
+    if (after != before) conn->active_ms = px_loop_now_ms(conn->set->loop);
     if (request == PX_STREAM_ENDED) pass_end(&conn->request, &conn->response, &conn->up);
     if (response == PX_STREAM_ENDED) pass_end(&conn->response, &conn->request, &conn->down);
     if (conn->response.ended && !up_had_ended) conn->up_remote = conn->request.passed;
