@@ -114,7 +114,7 @@ struct BootstrapDecoder {
 
     /// Points at the cluster that was meant, or says which there are.
     private func clusterHint(_ name: String, _ clusters: [Message], from place: Place) -> String {
-        if context.findings.isFull(.error) { return "" }
+        if context.findings.isLong { return "" }
         let names = clusters.compactMap { $0.string("name") }
         if names.isEmpty { return "there are no clusters: add one to static_resources.clusters" }
         if let near = Suggestion.nearest(to: name, among: names), let cluster = clusters.first(where: { $0.string("name") == near }) {

@@ -39,6 +39,9 @@ final class Findings {
     /// Whether a further one would only be counted, so that no effort should go into its hint.
     func isFull(_ severity: Diagnostic.Severity) -> Bool { counts[severity, default: 0] >= Self.limit }
 
+    /// Whether a hint that is dear to find (among all clusters, say) is still worth it: the reader has plenty to begin with.
+    var isLong: Bool { counts[.error, default: 0] >= 50 }
+
     /// By text, then line, then column; at the end, how many are not shown.
     func sorted() -> [Diagnostic] {
         let sorted = list.enumerated()

@@ -102,7 +102,7 @@ struct HostileTests {
     @Test("many references to clusters that are not there")
     func manyReferences() {
         let type = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
-        let listeners = (0..<1000).map {
+        let listeners = (0..<600).map {
             """
               - name: l\($0)
                 address: { socket_address: { address: 127.0.0.1, port_value: \(10000 + $0) } }
@@ -110,12 +110,12 @@ struct HostileTests {
 
             """
         }
-        let clusters = (0..<1000).map { "  - { name: cluster_\($0) }\n" }
+        let clusters = (0..<600).map { "  - { name: cluster_\($0) }\n" }
         let clock = ContinuousClock()
         let start = clock.now
         let text = "static_resources:\n  listeners:\n" + listeners.joined() + "  clusters:\n" + clusters.joined()
         let diagnostics = verdict(Array(text.utf8)) ?? []
-        #expect(diagnostics.last?.message == "500 further errors are not shown")
+        #expect(diagnostics.last?.message == "100 further errors are not shown")
         #expect(diagnostics.first?.hint.hasPrefix("did you mean 'cluster_") ?? false)
         #expect(clock.now - start < .seconds(60))
     }
