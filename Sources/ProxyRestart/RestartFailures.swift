@@ -7,7 +7,7 @@ extension RestartFailure {
     public static func epochNotAbove(_ epoch: UInt64, serving: UInt64) -> RestartFailure {
         RestartFailure(
             step: "hello", id: "PX-R002", message: "restart epoch \(epoch) is not above the serving epoch \(serving)",
-            remedy: "give --restart-epoch \(serving + 1), or --restart-epoch without a number for the next one")
+            remedy: "give --restart-epoch \(serving &+ 1), or --restart-epoch without a number for the next one")
     }
 
     public static func silentParent(_ what: String) -> RestartFailure {

@@ -149,7 +149,9 @@ extension Generation {
 
     private func closeEngine() {
         guard let engine else { return }
-        if workersRun, !engine.flushLogs(timeoutMs: 1000) { log.emit(.warning, "file", "access logs could not be written out within a second") }
+        if workersRun, !engine.flushLogs(timeoutMs: 1000) {
+            log.emit(.warning, "file", "access logs could not be written out within a second")
+        }
         self.engine = nil
     }
 

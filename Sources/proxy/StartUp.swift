@@ -75,7 +75,7 @@ enum StartUpSteps {
         switch (options.restartEpoch, serving) {
         case (.unspecified, nil), (.next, nil): return 0
         case (.unspecified, let serving?): throw StartFailure(.alreadyServing(serving.epoch, pid: serving.pid))
-        case (.next, let serving?): return serving.epoch + 1
+        case (.next, let serving?): return serving.epoch &+ 1
         case (.number(let number), let serving?):
             guard number > serving.epoch else { throw StartFailure(.epochNotAbove(number, serving: serving.epoch)) }
             return number
