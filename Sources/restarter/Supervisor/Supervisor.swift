@@ -164,7 +164,8 @@ final class Supervisor {
     private var orphaned: Keeper.Kept? {
         guard let kept = keeper.kept, state.serving == nil, processes[kept.pid] == nil else { return nil }
         guard let listener = try? Link.connect(settings.names.proxy).peer() else { return kept }
-        return ProcessHandle(pid: listener.pid) == nil ? kept : nil
+        // A dead process that nobody has reaped yet can still be opened.
+        return ProcessHandle(pid: listener.pid)?.hasEnded ?? true ? kept : nil
     }
 
     /// In systemd's hands as well.
