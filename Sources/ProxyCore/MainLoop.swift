@@ -185,6 +185,9 @@ public final class AdminServer {
 
     public func stop() { px_admin_stop(handle) }
 
+    /// Stop, and make the address refuse, whichever generations still hold the socket. It can be opened again.
+    public func abandon() { px_admin_abandon(handle) }
+
     public func respond(to request: UInt64, status: Int, contentType: String, extraHeaders: String, body: [UInt8]) {
         body.withUnsafeBufferPointer { bytes in
             var nothing: UInt8 = 0

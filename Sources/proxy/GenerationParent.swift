@@ -269,8 +269,7 @@ extension Generation {
         startUp.supervisor.send(.bare(MessageType.keepNothing))
         unwatchOlder()
         control?.stop()
-        admin?.stop()
-        if !ready.keepsAdmin { admin = nil }
+        if ready.keepsAdmin { admin?.stop() } else { admin?.abandon() }
         faultPoint("parent.stopping")
         if let engine { engine.acceptStop() } else { feed(.acceptStopped) }
     }
@@ -368,8 +367,8 @@ extension Generation {
 
     /// After a rollback, where the admin server had been given up for another address.
     func reopenAdmin() throws(CoreError) {
-        guard admin == nil, let wanted = configuration.admin?.address else { return }
-        let server = try AdminServer(loop: loop)
+        guard admin?.fd == nil, let wanted = configuration.admin?.address else { return }
+        let server = if let admin { admin } else { try AdminServer(loop: loop) }
         try server.open(try SocketAddress(wanted))
         admin = server
     }

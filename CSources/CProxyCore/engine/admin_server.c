@@ -1,7 +1,8 @@
 // The admin server: its listening socket and the set of its connections (admin_conn.c). Main thread only.
 //
-// The listening socket may be shared with another generation, so an accept that finds nothing is ordinary, the socket is never
-// shut down, and O_NONBLOCK, which lives on the shared open file, is set once and never toggled.
+// The listening socket may be shared with another generation, so an accept that finds nothing is ordinary, the socket is not shut
+// down unless nobody serves its address any more, and O_NONBLOCK, which lives on the shared open file, is set once and never
+// toggled.
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -219,6 +220,15 @@ void px_admin_stop(px_admin *admin) {
     for (uint32_t i = 0; i < admin->count; i++) {
         if (admin->conns[i]->state == PX_ADMIN_READING) px__admin_conn_resume(admin->conns[i]);
     }
+}
+
+void px_admin_abandon(px_admin *admin) {
+    if (admin->fd < 0) return;
+    if (admin->serving) on_listener(&admin->listener, 0);
+    px_admin_stop(admin);
+    shutdown(admin->fd, SHUT_RD);
+    close(admin->fd);
+    admin->fd = -1;
 }
 
 void px_admin_respond(px_admin *admin, uint64_t request_id, uint32_t status, const char *content_type, const char *extra,

@@ -85,6 +85,9 @@ PX_API PX_MUST_USE int px_admin_start(px_admin *admin);
 /// Accept no more (the socket stays open and listening, for whoever else holds it); open connections finish their response
 /// and are closed.
 PX_API void px_admin_stop(px_admin *admin);
+/// As px_admin_stop, and nobody else serves the address either: the listening socket is shut down, so that copies of it in older
+/// generations do not let clients connect and hang, and closed. px_admin_open opens one again.
+PX_API void px_admin_abandon(px_admin *admin);
 /// Answer a request, once, during or after its callback. Unknown ids (connection gone) are ignored. `body` is copied.
 /// `extra` : further header lines, each ending in CRLF, or "".
 PX_API void px_admin_respond(px_admin *admin, uint64_t request_id, uint32_t status, const char *content_type, const char *extra, const uint8_t *body, size_t length);

@@ -88,6 +88,29 @@ TEST(admin_stop_finishes_what_is_asked_and_start_serves_again) {
     admin_close();
 }
 
+TEST(admin_abandoned_address_refuses_although_another_process_holds_the_socket) {
+    admin_open();
+    admin_answer = admin_keep_id;
+    int waiting = admin_dial();
+    admin_send(waiting, GET("/1"));
+    admin_await_requests(1);
+    int copy = dup(px_admin_fd(admin));
+    ASSERT_CALL(copy);
+    px_admin_abandon(admin);
+    ASSERT_EQ(px_admin_fd(admin), -1);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ASSERT_EQ(connect(fd, (struct sockaddr *)admin_addr.storage, admin_addr.length), -1);
+    ASSERT_EQ(errno, ECONNREFUSED);
+    admin_respond(admin_last_id, 200, "one");
+    ASSERT_CONTAINS(admin_receive(waiting, NULL), "one");
+    ASSERT_OK(px_admin_open(admin, &admin_addr, NULL));
+    ASSERT_OK(px_admin_start(admin));
+    admin_send(admin_dial(), GET("/2"));
+    admin_await_requests(2);
+    close(copy);
+    admin_close();
+}
+
 static void stop_then_echo(const struct px_admin_request *request) {
     px_admin_stop(admin);
     admin_echo(request);
