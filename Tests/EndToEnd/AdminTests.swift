@@ -165,10 +165,10 @@ extension EndToEnd {
                 let sessions = try places.map { try TestSocket($0) }
                 for session in sessions { try session.echo() }
                 s.checkEqual(try admin.post("/drain_listeners?inboundonly").body, "OK\n", "/drain_listeners?inboundonly")
-                try eventually("the inbound listener to refuse") { (try? TestSocket(places[0])) == nil }
+                try eventually("the inbound listener to refuse") { try TestSocket.isRefused(places[0]) }
                 try TestSocket(places[1]).echo()
                 s.checkEqual(try admin.post("/drain_listeners").body, "OK\n", "/drain_listeners")
-                try eventually("the other listener to refuse") { (try? TestSocket(places[1])) == nil }
+                try eventually("the other listener to refuse") { try TestSocket.isRefused(places[1]) }
                 s.checkEqual(try admin.get("/ready").body, "LIVE\n", "/ready of a server with drained listeners")
                 for session in sessions { try session.echo("still there?") }
                 // The next generation opens them again.

@@ -41,16 +41,21 @@ extension EndToEnd {
                     try chain.restart()
                     s.checkEqual(try String(contentsOfFile: file, encoding: .utf8), address, "the admin address after a restart")
                 }
+                // With this, older generations live on, each with a copy of the admin socket that it was handed or handed on.
+                let held = try TestSocket(echo)
+                try held.echo()
+                try chain.restart()
                 let moved = Endpoint.v4(try s.port())
                 try chain.reconfigure(ConfigText(admin: moved, listeners: [.init("echo", [echo])]))
                 chain.admin = AdminClient(moved)
                 try chain.restart()
-                try eventually("the old admin address to refuse") { (try? TestSocket(.v4(port))) == nil }
+                try eventually("the old admin address to refuse") { try TestSocket.isRefused(.v4(port)) }
                 try eventually("the new address in \(file)") { try String(contentsOfFile: file, encoding: .utf8) == moved.description }
                 try chain.reconfigure(ConfigText(admin: nil, listeners: [.init("echo", [echo])]))
                 let without = try chain.launch(["--restart-epoch"])
                 try without.waitForLog("hot restart done: serving")
-                try eventually("the admin address to refuse once there is none") { (try? TestSocket(moved)) == nil }
+                try eventually("the admin address to refuse once there is none") { try TestSocket.isRefused(moved) }
+                try held.echo()
                 try TestSocket(echo).echo()
                 without.signal(SIGTERM)
                 s.checkEqual(try without.waitForExit(), .exited(0), "the generation without an admin server")

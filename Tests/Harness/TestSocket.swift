@@ -122,6 +122,15 @@ public final class TestSocket {
 
     static func error(_ number: Int32) -> String { String(cString: strerror(number)) }
 
+    /// Whether a connect is refused; one that succeeds, or hangs in a queue that nobody looks after, is not.
+    public static func isRefused(_ endpoint: Endpoint) throws -> Bool {
+        let fd = socket(family(of: endpoint), Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard fd >= 0 else { throw HarnessError("socket: \(error(errno))") }
+        let socket = TestSocket(adopting: fd, within: 5)
+        guard withAddress(endpoint, { Glibc.connect(socket.fd, $0, $1) }) != 0 else { return false }
+        return errno == ECONNREFUSED || errno == ENOENT
+    }
+
     static func family(of endpoint: Endpoint) -> Int32 {
         switch endpoint {
         case .v4, .host: AF_INET
