@@ -61,6 +61,9 @@ final class Generation {
     var drainEndsNs: UInt64?
     var forcedConnections: UInt64 = 0
     var lastTickNs = System.monotonicNs
+    /// When a tick last came late.
+    var lastLateNs: UInt64 = 0
+    private var postponed: Set<RestartTimer> = []
     var ticker: MainLoop.Timer?
     var flusher: MainLoop.Timer?
     var gracefulDrain: MainLoop.Timer?
@@ -86,7 +89,7 @@ final class Generation {
     /// Until the machine says exit. Returns the exit code.
     func run() -> Int32 {
         loop.handler = { [unowned self] in receive($0) }
-        for timer in RestartTimer.allCases { timers[timer] = loop.makeTimer { [unowned self] in feed(.timeout(timer)) } }
+        for timer in RestartTimer.allCases { timers[timer] = loop.makeTimer { [unowned self] in timeOut(timer) } }
         sayHello()
         noteStep("check")
         feed(.start(hotRestart: !options.disableHotRestart))
@@ -201,7 +204,9 @@ final class Generation {
         case .beginDrain: beginDrain()
         case .endDrain: endDrain()
         case .closeAll: if let engine { engine.closeAll() } else { feed(.closedAll) }
-        case .arm(let timer): loop.arm(timers[timer]!, afterMs: deadlineMs(timer, delayMs(of: timer)))
+        case .arm(let timer):
+            loop.arm(timers[timer]!, afterMs: deadlineMs(timer, delayMs(of: timer)))
+            postponed.remove(timer)
         case .cancel(let timer): loop.cancel(timers[timer]!)
         case .note(let note): self.note(note)
         case .reportFailure(let failure): report(failure)
@@ -221,6 +226,20 @@ final class Generation {
         case .rollbackWindow: UInt64(options.rollbackWindowS) * 1000
         case .forceClose: drainEndsNs.map { $0 > System.monotonicNs ? ($0 - System.monotonicNs) / 1_000_000 + 1 : 0 } ?? 0
         case .exit: 5000
+        }
+    }
+
+    /// While this process stood still (SIGSTOP, a frozen machine) the other side may have done all it had to: what it sent is read before
+    /// it is given up.
+    private func timeOut(_ timer: RestartTimer) {
+        guard isWaitForOther(timer), stoodStill, postponed.insert(timer).inserted else { return feed(.timeout(timer)) }
+        loop.arm(timers[timer]!, afterMs: 1000)
+    }
+
+    private func isWaitForOther(_ timer: RestartTimer) -> Bool {
+        switch timer {
+        case .welcome, .inheritance, .extraSockets, .parentAnswer, .childInitialization, .childReady: true
+        case .warmUp, .rollbackWindow, .forceClose, .exit: false
         }
     }
 

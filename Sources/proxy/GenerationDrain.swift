@@ -24,6 +24,7 @@ extension Generation {
         let now = System.monotonicNs
         let wasOnTime = now - lastTickNs < 2 * Self.tickMs * 1_000_000
         lastTickNs = now
+        if !wasOnTime { lastLateNs = now }
         publish()
         if state == .draining {
             pushProgress()
@@ -33,6 +34,12 @@ extension Generation {
         if wasOnTime { watchForSilence(now) }
         log.settleRepeats()
         if !isEnding { ticker.map { loop.arm($0, afterMs: Self.tickMs) } }
+    }
+
+    /// Now, or a moment ago.
+    var stoodStill: Bool {
+        let now = System.monotonicNs
+        return now - lastTickNs >= 2 * Self.tickMs * 1_000_000 || now - lastLateNs < 1_000_000_000
     }
 
     /// Judged only while our own loop is on time: a machine that stalls stalls all of us.
