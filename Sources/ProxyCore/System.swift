@@ -14,6 +14,8 @@ public enum System {
         px_descriptor_usage(&limit, &used)
         return (limit, used)
     }
+    /// Effective user id: what the other end of a link sees of us.
+    public static var user: UInt32 { geteuid() }
     /// A close-on-exec copy of a descriptor, or -errno.
     public static func duplicate(_ fd: Int32) -> Int32 {
         let copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)

@@ -15,15 +15,19 @@ enum Survey {
     static func ask(_ name: String, loop: MainLoop) -> Outcome {
         let deadline = System.monotonicNs + deadlineMs * 1_000_000
         while true {
+            var peer: Link.Peer?
             do {
                 let link = try Link.connect(name)
-                let peer = try link.peer()
-                guard peer.isPermitted else { return .failed(.strangerServes(peer, name: name)) }
+                let holder = try link.peer()
+                peer = holder
+                guard holder.isPermitted else { return .failed(.strangerServes(holder, name: name)) }
                 try link.send(.query)
                 if let status = try answer(on: link, loop: loop, until: deadline) { return .serving(status) }
-                return .failed(.silentParent("no answer from pid \(peer.pid)"))
+                return .failed(.silentParent("no answer from pid \(holder.pid)"))
             } catch {
                 if error.isNobodyThere { return .nobody }
+                // Root's may be asked, but answers only root.
+                if error.isClosed, let peer, peer.uid != System.user { return .failed(.strangerServes(peer, name: name)) }
                 // Its backlog is full, or it hung up because it was handing over at that moment: ask again.
                 guard error.isTryAgain || error.isClosed else { return .failed(.controlSocket(error, name: name)) }
                 guard System.monotonicNs < deadline else { return .failed(.silentParent("its control socket takes no links")) }
