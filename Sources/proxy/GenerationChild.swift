@@ -16,6 +16,7 @@ extension Generation {
 
     func lookForParent() {
         faultPoint("child.looking")
+        guard lookDeadlineNs == 0 else { return lookAgain(or: .silentParent("it hangs up when it is greeted, and no other answers")) }
         lookDeadlineNs = System.monotonicNs + Self.lookMs * 1_000_000
         lookOnce()
     }
