@@ -222,6 +222,8 @@ extension Generation {
             attachBlocks(packet.descriptors)
         case MessageType.makeSockets: try makeSockets(packet, child)
         case MessageType.ready:
+            // Believed, it would leave nobody accepting.
+            guard controlBlock?.serving != epoch else { throw CoreError(code: -22, call: "READY", text: "the word of who serves is ours") }
             child.ready = ReadyMessage(packet)
             faultPoint("parent.ready")
             feed(.childReady)
