@@ -10,7 +10,7 @@ import ProxyRestart
         switch type {
         case MessageType.welcome: faultPoint("parent.afterWelcome")
         case MessageType.sockets: faultPoint("parent.afterSockets")
-        case MessageType.inheritance: faultPoint("parent.afterInheritance")
+        case MessageType.inheritance: faultPoint("parent.afterControlSocket")
         default: break
         }
     }

@@ -148,6 +148,155 @@ extension EndToEnd {
         }
     }
 
+    /// A child meets something under the control name that is no good parent: it gives up, says why, and does no harm.
+    @Suite struct BadParents {
+        /// Answers the survey, takes HELLO, and has `body` do the rest. Returns the child as it ended.
+        private func meet(
+            _ s: Scenario, _ chain: ProxyChain, within seconds: Double = 30, _ body: (ControlPeer) throws -> Void
+        ) throws -> ChildProcess {
+            let socket = try ControlSocket.bind(s.controlName, mode: 0o600)
+            try socket.listen()
+            let child = try chain.launch(["--restart-epoch"])
+            var held: [ControlPeer] = []
+            try eventually("the child to end", within: seconds) {
+                if let link = socket.accept() {
+                    let peer = ControlPeer(link)
+                    switch try peer.receive(within: 5).type {
+                    case MessageType.query:
+                        var status = ProxyStatus()
+                        status.pid = getpid()
+                        try peer.send(Packet(type: MessageType.answer, json: status))
+                    case MessageType.hello: try body(peer)
+                    default: break
+                    }
+                    held.append(peer)
+                }
+                return child.exitStatus() != nil
+            }
+            return child
+        }
+
+        private func welcome(_ controlBlock: Descriptor, queue: [Descriptor] = []) -> Packet {
+            var packet = Packet(type: MessageType.welcome)
+            packet.put(Tag.versionMax, UInt64(Protocol.newest))
+            packet.put(Tag.capabilities, Capabilities.all.rawValue)
+            packet.put(Tag.epoch, 0)
+            packet.descriptors = [controlBlock] + queue
+            return packet
+        }
+
+        private func end(_ count: UInt64) -> Packet {
+            var packet = Packet(type: MessageType.inheritanceEnd)
+            packet.put(Tag.count, count)
+            return packet
+        }
+
+        /// Label of a listening socket as the proxy writes it: index, address index, worker index, length of the address, address, name.
+        private func sockets(_ descriptors: [Descriptor]) throws -> Packet {
+            var packet = Packet(type: MessageType.sockets)
+            let address: [UInt8] = [2, 0, 0x5b, 0xa0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+            for _ in descriptors {
+                packet.put(Tag.socket, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, UInt8(address.count), 0, 0, 0] + address + Array("echo".utf8))
+            }
+            packet.descriptors = descriptors
+            return packet
+        }
+
+        private func unconnected(_ type: Int32) throws -> Descriptor {
+            let fd = socket(AF_INET, type | Int32(SOCK_CLOEXEC.rawValue), 0)
+            guard fd >= 0 else { throw HarnessError("socket") }
+            return Descriptor(adopting: fd)
+        }
+
+        @Test func aParentThatHangsUpIsNotGreetedForEver() throws {
+            try scenario("a parent that hangs up", seconds: 60) { s in
+                let (chain, _) = try s.echoChain()
+                var greeted = 0
+                let socket = try ControlSocket.bind(s.controlName, mode: 0o600)
+                try socket.listen()
+                let child = try chain.launch(["--restart-epoch"])
+                try eventually("the child to give up", within: 30, every: 0.001) {
+                    if let link = socket.accept() {
+                        let peer = ControlPeer(link)
+                        if try peer.receive(within: 5).type == MessageType.query {
+                            try peer.send(Packet(type: MessageType.answer, json: ProxyStatus()))
+                        } else {
+                            greeted += 1
+                        }
+                    }
+                    return child.exitStatus() != nil
+                }
+                s.checkEqual(child.exitStatus(), .exited(1), "the child")
+                s.checkContains(child.log, "the serving generation does not answer: it hangs up", "the reason")
+                s.check((2...2000).contains(greeted), "greeted \(greeted) times")
+            }
+        }
+
+        @Test func wrongDescriptorsOfTheWelcomeAreRefused() throws {
+            try scenario("wrong descriptors in WELCOME", seconds: 60) { s in
+                let (chain, _) = try s.echoChain()
+                let null = try Descriptor.null()
+                let child = try meet(s, chain) { peer in
+                    try peer.send(welcome(null))
+                    try peer.send(end(0))
+                }
+                s.checkEqual(child.exitStatus(), .exited(1), "a control block that is /dev/null")
+                s.checkContains(child.log, "not a memory file", "what it says")
+                let odd = try meet(s, chain) { peer in try peer.send(welcome(null, queue: [null])) }
+                s.checkEqual(odd.exitStatus(), .exited(1), "a queue of one descriptor")
+                let none = try meet(s, chain) { peer in
+                    var packet = welcome(null)
+                    packet.descriptors = []
+                    try peer.send(packet)
+                }
+                s.checkEqual(none.exitStatus(), .exited(1), "no descriptors at all")
+            }
+        }
+
+        @Test func wrongListeningSocketsAreRefused() throws {
+            try scenario("wrong listening sockets", seconds: 90) { s in
+                let (chain, _) = try s.echoChain()
+                let block = try Self.controlBlock()
+                let wrong: [(String, Descriptor)] = [
+                    ("/dev/null", try .null()), ("a UDP socket", try unconnected(Int32(SOCK_DGRAM.rawValue))),
+                    ("an unbound socket", try unconnected(Int32(SOCK_STREAM.rawValue))),
+                    ("a connected pair", Link.unwrap(try pair())),
+                ]
+                for (what, descriptor) in wrong {
+                    let child = try meet(s, chain) { peer in
+                        try peer.send(welcome(try .copy(of: block.fd)))
+                        try peer.send(try sockets([descriptor]))
+                        try peer.send(end(1))
+                    }
+                    s.checkEqual(child.exitStatus(), .exited(1), what)
+                    s.checkContains(child.log, "PX-R027", what)
+                }
+                // A label too many, and a count that does not match.
+                let labels = try meet(s, chain) { peer in
+                    try peer.send(welcome(try .copy(of: block.fd)))
+                    var packet = try sockets([try .null()])
+                    packet.put(Tag.socket, [1, 2, 3])
+                    try peer.send(packet)
+                }
+                s.checkEqual(labels.exitStatus(), .exited(1), "two labels for one descriptor")
+                let count = try meet(s, chain) { peer in
+                    try peer.send(welcome(try .copy(of: block.fd)))
+                    try peer.send(end(7))
+                }
+                s.checkEqual(count.exitStatus(), .exited(1), "0 of 7 sockets")
+                s.checkContains(count.log, "0 of 7 listening sockets came", "what it says")
+            }
+        }
+
+        private static func controlBlock() throws -> ControlBlock {
+            do { return try ControlBlock.create(serving: 0) } catch { throw HarnessError("\(error)") }
+        }
+
+        private func pair() throws -> (Link, Link) {
+            do { return try Link.pair() } catch { throw HarnessError("\(error)") }
+        }
+    }
+
     /// Whoever starts a proxy where one serves, or where one has been.
     @Suite struct SecondStarts {
         @Test func aSecondStartByMistakeIsToldWhoServesAndBothWaysOn() throws {
@@ -181,7 +330,8 @@ extension EndToEnd {
                     s.checkEqual(try chain.launch(["--restart-epoch=\(nonsense)"]).waitForExit(), .exited(64), "epoch \(nonsense)")
                 }
                 let alone = try s.run(
-                    Programs.proxy, ["--base-id", "\(s.baseID + 50)", "--socket-path", s.socketPath, "--restart-epoch", "4", "-c", chain.configPath],
+                    Programs.proxy,
+                    ["--base-id", "\(s.baseID + 50)", "--socket-path", s.socketPath, "--restart-epoch", "4", "-c", chain.configPath],
                     name: "alone")
                 s.checkEqual(alone.status, .exited(1), "epoch 4 where nothing serves")
                 s.checkContains(alone.log, "--skip-hot-restart-on-no-parent", "the way on")
@@ -249,6 +399,10 @@ extension EndToEnd {
             }
         }
     }
+}
+
+extension Link {
+    static func unwrap(_ pair: (Link, Link)) -> Descriptor { pair.0.descriptor }
 }
 
 /// Random numbers that are the same in every run.

@@ -3,8 +3,20 @@ import Harness
 
 /// The steps that the build with fault points knows, and what a process is told to do at them.
 enum FaultySteps {
-    /// As they stand in the proxy's sources: a step that is added there is tested here.
-    static let all: [String] = {
+    /// In the order in which a restart comes to them.
+    static let all = [
+        "child.looking", "child.beforeHello", "child.afterHello", "parent.hello", "parent.beforeWelcome", "parent.afterWelcome",
+        "parent.afterControlSocket", "parent.afterSockets", "parent.beforeInheritanceEnd", "parent.afterInheritanceEnd",
+        "child.welcomed", "child.socketsCame", "child.inheritanceCame", "child.adopting", "child.beforeBlock", "child.blockSent",
+        "parent.childBlock", "parent.makingSockets", "parent.madeSockets", "child.extraSocketsCame", "child.opening", "child.opened",
+        "child.beforeListen", "child.listening", "child.beforeWord", "child.tookWord", "parent.lostService", "child.accepting",
+        "child.beforeReady", "child.afterReady", "parent.ready", "parent.stopping", "parent.beforeDraining", "parent.afterDraining",
+        "parent.draining", "child.parentDrains", "child.serving", "parent.beforeBye", "parent.ending", "rollback.beforeWord",
+        "rollback.afterWord",
+    ]
+
+    /// As they stand in the proxy's sources.
+    static let inSources: [String] = {
         let directory = "\(Programs.root)/Sources/proxy"
         let files = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
         var names: [String] = []

@@ -39,7 +39,7 @@ final class KillCase {
     /// The child has nothing yet that it could serve with: the parent's death is that of the only generation.
     static let beforeSockets: Set = [
         "child.looking", "child.beforeHello", "child.afterHello", "child.welcomed", "parent.hello", "parent.beforeWelcome",
-        "parent.afterWelcome",
+        "parent.afterWelcome", "parent.afterControlSocket",
     ]
     /// Sockets are here, the parent's counters perhaps not.
     private static let beforeStatistics = beforeSockets.union(["child.socketsCame", "parent.afterSockets"])
@@ -50,9 +50,11 @@ final class KillCase {
 
     private var holdsStep: Victim { step.hasPrefix("child.") ? .child : .parent }
     private var isRollback: Bool { step.hasPrefix("rollback.") }
+    /// The victim is the process that comes to the step.
+    var isAtStep: Bool { victim == holdsStep }
     /// The last that could have served has died.
     private var killsTheLast: Bool { blow == .kill && (isRollback || (victim == .child && Self.afterWindow.contains(step))) }
-    private var mayRefuse: Bool { killsTheLast || (victim == .parent && Self.beforeSockets.contains(step)) }
+    var mayRefuse: Bool { killsTheLast || (victim == .parent && Self.beforeSockets.contains(step)) }
 
     /// What the child has to do for the parent to come to a step at all.
     private static func companions(_ step: String) -> [String] {
@@ -76,12 +78,10 @@ final class KillCase {
             let window = Self.afterWindow.contains(step) ? "1" : "5"
             (chain, echo) = try s.faultyChain(["--rollback-window-s", window])
             parent = try chain.start(["--concurrency", "1"], environment: environment(of: .parent))
-            stream = try LoadClient(s, .connect, echo, ["-r", "\(Self.rate)", "--sources", "8", "--half-close", "-t", "20000"])
+            stream = try LoadClient(
+                s, .connect, echo, ["-r", "\(blow == .kill ? 1000 : 500)", "--sources", "8", "--half-close", "-t", "20000"])
         }
     }
-
-    static let rate = 1000
-
 
     private func environment(of role: Victim) -> [String: String] {
         var entries: [String] = []
@@ -105,9 +105,9 @@ final class KillCase {
         phase("settle") {
             switch (blow, victim) {
             case (.kill, _) where killsTheLast:
-                outcome = isRollback ? "both are dead: the next start is a cold one" : "nothing serves: the old generation had left"
-            case (.kill, .child): try expectOld("the old generation serves")
-            case (.kill, .parent): try expectNew("the new generation serves")
+                outcome = isRollback ? "both dead: the next start is cold" : "nothing serves: old had left"
+            case (.kill, .child): try expectOld("old serves")
+            case (.kill, .parent): try expectNew("new serves")
             case (.stop, .child): try settleStoppedChild()
             case (.stop, .parent): try settleStoppedParent()
             }
@@ -126,15 +126,15 @@ final class KillCase {
 
     private func settleStoppedChild() throws {
         if Self.beforeContact.contains(step) {
-            try expectOld("the old generation serves, unconcerned")
+            try expectOld("old serves, unconcerned")
             child.destroy()
         } else if Self.afterWindow.contains(step) {
             s.checkEqual(try parent.waitForExit(), .exited(0), "the parent, whose drain is over")
             child.signal(SIGCONT)
-            try expectNew("the new generation serves once it is continued: the old one had left")
+            try expectNew("new serves once continued: old had left")
         } else {
             s.checkEqual(try child.waitForExit(within: 20), .signaled(SIGKILL), "the stopped child is fenced")
-            try expectOld("the old generation ends it at the deadline and serves")
+            try expectOld("fenced at the deadline: old serves")
         }
     }
 
@@ -146,9 +146,9 @@ final class KillCase {
         parent.signal(SIGCONT)
         if gaveUp {
             if !isRollback { s.checkEqual(child.exitStatus(), .exited(1), "the child that gave up") }
-            try expectOld(isRollback ? "the old generation serves once it is continued" : "the new generation gives up; the old one serves once it is continued")
+            try expectOld(isRollback ? "old serves once continued" : "new gives up at its deadline; old serves once continued")
         } else {
-            try expectNew("the new generation serves, the old one drains once it is continued")
+            try expectNew("new serves; old drains once continued")
         }
     }
 

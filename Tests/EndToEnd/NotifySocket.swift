@@ -23,7 +23,9 @@ final class NotifySocket {
 
     private func read() {
         var room = [UInt8](repeating: 0, count: 4096)
-        while case let count = recv(fd, &room, room.count, 0), count >= 0 { messages.append(String(decoding: room.prefix(count), as: UTF8.self)) }
+        while case let count = recv(fd, &room, room.count, 0), count >= 0 {
+            messages.append(String(decoding: room.prefix(count), as: UTF8.self))
+        }
     }
 
     /// The first message after `from` that has all of `lines`; returns the position after it.

@@ -11,7 +11,8 @@ extension EndToEnd {
                 try chain.start()
                 let stream = try LoadClient(s, .connect, echo, ["-r", "1000", "--half-close", "--sources", "16", "-c", "512"])
                 try chain.restart()
-                s.checkEqual(try chain.restartInVain(config: try s.write("nonsense", to: "bad.yaml")).status, .exited(1), "a failed restart")
+                s.checkEqual(
+                    try chain.restartInVain(config: try s.write("nonsense", to: "bad.yaml")).status, .exited(1), "a failed restart")
                 try chain.restart()
                 let before = chain.generations[chain.generations.count - 2]
                 chain.serving.signal(SIGKILL)
@@ -37,10 +38,12 @@ extension EndToEnd {
                 let failures: [(what: String, environment: [String], config: String?, texts: [String])] = [
                     ("bad configuration", [], try s.write("listeners: 3", to: "bad.yaml"), ["error", "bad.yaml:1:"]),
                     ("crash", ["child.opened=kill"], nil, []),
-                    ("no memory", ["child.adopting=fail:memfd_create:12"], nil,
-                        ["unable to initialize shared memory region", "PX-R020", "cgroup limit"]),
+                    (
+                        "no memory", ["child.adopting=fail:memfd_create:12"], nil,
+                        ["unable to initialize shared memory region", "PX-R020", "cgroup limit"]
+                    ),
                     ("version", ["versions=7:9"], nil, ["no common protocol version", "PX-R025", "Upgrade the side"]),
-                    ("broken message", ["child.beforeHello=truncate"], nil, []),
+                    ("broken message", ["child.beforeBlock=truncate"], nil, []),
                     ("no listen", ["child.beforeListen=fail:listen:98"], nil, ["cannot open a listener", "PX-R028"]),
                 ]
                 for failure in failures {
@@ -69,7 +72,9 @@ extension EndToEnd {
             ]
         }
 
-        private func threads(of pid: Int32) -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").count) ?? 0 }
+        private func threads(of pid: Int32) -> Int {
+            (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").count) ?? 0
+        }
 
         @Test func threeAChildThatDiesAfterTakingOverIsRolledBackAtOnce() throws {
             try scenario("promise 3", seconds: 60) { s in
@@ -211,7 +216,7 @@ extension EndToEnd {
                     Stranger.setpriv, asNobody + [Programs.proxy] + chain.identity + ["-c", chain.configPath, "--restart-epoch"],
                     name: "stranger", within: 30)
                 s.check(child.status != .exited(0), "a stranger's generation: \(child.status)")
-                s.checkContains(child.log, "user", "what the stranger is told")
+                s.checkContains(child.log, "is held by pid \(parent.pid) of another user (\(getuid()))", "what the stranger is told")
                 let stop = try s.run(
                     Stranger.setpriv, asNobody + [Programs.restarter, "stop"] + chain.identity, name: "stranger-stop", within: 30)
                 s.check(stop.status != .exited(0), "a stranger's stop: \(stop.status)")

@@ -7,6 +7,9 @@ cd "$(dirname "$0")/../.."
 export PROXY_BINARY="${PROXY_BINARY:-$PWD/proxy}" RESTARTER_BINARY="${RESTARTER_BINARY:-$PWD/restarter}"
 # shellcheck disable=SC2086
 swift build --build-tests $BUILD_FLAGS ${QUIET:+--quiet}
+# The proxy with fault points, for tests that have something go wrong at a named step.
+# shellcheck disable=SC2086
+swift build --traits FaultPoints --scratch-path .build-faults --product proxy $BUILD_FLAGS ${QUIET:+--quiet}
 bin=$(swift build --show-bin-path)
 failed=
 step() {
