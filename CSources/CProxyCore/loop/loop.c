@@ -1,4 +1,4 @@
-// Turns of a loop: wait, deliver events, run posts, fire timers. One thread runs a loop; only px_loop_post and px_loop_stop
+// Turns of a loop: wait, deliver events, run posts and what was deferred, fire timers. One thread runs a loop; only px_loop_post and px_loop_stop
 // may be called from others.
 //
 // Events come before timers, so that data that arrived in time wins over its own time-out in a loop that is late. A turn cut
@@ -116,6 +116,13 @@ int px_loop_post(px_loop *loop, px_post_fn fn, void *context) {
     return 0;
 }
 
+void px_loop_defer(px_loop *loop, struct px_deferred *deferred) {
+    if (deferred->queued) return;
+    deferred->queued = true;
+    deferred->next = loop->deferred;
+    loop->deferred = deferred;
+}
+
 void px_loop_stop(px_loop *loop) {
     atomic_store(&loop->stop, true);
     wake(loop);
@@ -126,7 +133,7 @@ static bool is_stopping(px_loop *loop) {
 }
 
 static bool has_leftovers(const px_loop *loop) {
-    return loop->batch_next < loop->batch_count || loop->running.first;
+    return loop->batch_next < loop->batch_count || loop->running.first || loop->deferring;
 }
 
 static int wait_ms(const px_loop *loop, int timeout_ms) {
@@ -163,6 +170,25 @@ static int run_posts(px_loop *loop) {
     return ran;
 }
 
+static int run_deferred(px_loop *loop) {
+    int ran = 0;
+    while (loop->deferring && !(ran && is_stopping(loop))) {
+        struct px_deferred *deferred = loop->deferring;
+        loop->deferring = deferred->next;
+        deferred->queued = false;
+        deferred->run(deferred);
+        ran++;
+    }
+    return ran;
+}
+
+// What is deferred from here on is for the turn after this one.
+static void take_deferred(px_loop *loop) {
+    if (loop->deferring) return;
+    loop->deferring = loop->deferred;
+    loop->deferred = NULL;
+}
+
 static int fire_timers(px_loop *loop) {
     int ran = 0;
     while (!(ran && is_stopping(loop))) {
@@ -175,6 +201,7 @@ static int fire_timers(px_loop *loop) {
 }
 
 int px_loop_turn(px_loop *loop, int timeout_ms) {
+    take_deferred(loop);
     int timeout = wait_ms(loop, timeout_ms);
     if (loop->batch_next == loop->batch_count) {
         int result = px__loop_epoll_wait(loop, timeout);
@@ -183,6 +210,7 @@ int px_loop_turn(px_loop *loop, int timeout_ms) {
     loop->now_ms = clock_ms();
     int ran = deliver_events(loop);
     if (!(ran && is_stopping(loop))) ran += run_posts(loop);
+    if (!(ran && is_stopping(loop))) ran += run_deferred(loop);
     if (!(ran && is_stopping(loop))) ran += fire_timers(loop);
     return ran;
 }

@@ -34,6 +34,9 @@ struct px_loop {
     uint64_t now_ms;
     struct px_timer_wheel wheel;
 
+    struct px_deferred *deferred;      // for the next turn
+    struct px_deferred *deferring;     // of this turn, still to run
+
     struct px_handle wake;             // eventfd
     atomic_bool stop;
     struct px_post_list running;       // taken from `posted`, being run

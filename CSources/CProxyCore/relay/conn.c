@@ -73,17 +73,12 @@ static void run_again(struct px_conn *conn) {
 }
 
 // Those that are still busy queue up anew for the turn after this one.
-static void run_busy(void *context) {
-    struct px_conn_set *set = context;
+static void run_busy(struct px_deferred *deferred) {
+    struct px_conn_set *set = (struct px_conn_set *)((char *)deferred - offsetof(struct px_conn_set, again));
     struct px_conn *batch = set->busy;
-    set->again_posted = false;
     set->busy = NULL;
     if (batch) batch->busy_link = &batch;
     while (batch) run_again(batch);
-}
-
-static void on_again(struct px_timer *timer) {
-    run_busy((char *)timer - offsetof(struct px_conn_set, again));
 }
 
 void px_conn_requeue(struct px_conn *conn) {
@@ -93,16 +88,13 @@ void px_conn_requeue(struct px_conn *conn) {
     if (set->busy) set->busy->busy_link = &conn->next_busy;
     conn->busy_link = &set->busy;
     set->busy = conn;
-    if (set->again_posted || px_timer_is_armed(&set->again)) return;
-    // A post runs in the next turn, which then does not wait; without memory for it, a timer a millisecond later.
-    set->again_posted = px_loop_post(set->loop, run_busy, set) == 0;
-    if (!set->again_posted) px_timer_arm(set->loop, &set->again, 0);
+    px_loop_defer(set->loop, &set->again);
 }
 
 // ---- opening ----------------------------------------------------------------------------------------------------------------
 
 void px_conn_set_start(struct px_conn_set *set) {
-    set->again.on_fire = on_again;
+    set->again.run = run_busy;
     px_pool_init(&set->pool);
 }
 
@@ -330,6 +322,5 @@ uint64_t px_conn_set_close_all(struct px_conn_set *set) {
 
 void px_conn_set_stop(struct px_conn_set *set) {
     if (set->oldest) PX_BUG("a worker stops with connections open");
-    px_timer_cancel(set->loop, &set->again);
     px_pool_deinit(&set->pool);
 }

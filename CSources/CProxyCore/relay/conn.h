@@ -92,8 +92,7 @@ struct px_conn_set {
     struct px_balancer *balancers;          // by cluster index
     struct px_conn *oldest, *newest;
     struct px_conn *busy;                   // used up their share of a turn
-    struct px_timer again;                  // runs them where posting failed
-    bool again_posted;
+    struct px_deferred again;               // runs them
     uint64_t random;
     uint64_t opened;                        // ever, for connection ids
     px_cell scrap[5];                       // counters of filters that have none

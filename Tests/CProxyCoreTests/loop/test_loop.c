@@ -413,6 +413,57 @@ TEST(posts_never_run_are_freed_with_the_loop) {
     ASSERT_EQ(left, 1);
 }
 
+struct chore {
+    struct px_deferred deferred;
+    int runs;
+    bool again, stops;
+};
+
+static void do_chore(struct px_deferred *deferred) {
+    struct chore *chore = (struct chore *)deferred;
+    chore->runs++;
+    if (chore->again) px_loop_defer(loop, deferred);
+    if (chore->stops) px_loop_stop(loop);
+}
+
+TEST(deferred_work_runs_once_in_the_next_turn_which_does_not_wait) {
+    struct chore chore = {.deferred.run = do_chore};
+    open_loop();
+    px_loop_defer(loop, &chore.deferred);
+    px_loop_defer(loop, &chore.deferred);
+    uint64_t start = px_clock_monotonic_ns();
+    ASSERT_EQ(px_loop_turn(loop, 5000), 1);
+    ASSERT_LT(px_clock_monotonic_ns() - start, 4000000000);
+    ASSERT_EQ(px_loop_turn(loop, 0), 0);
+    ASSERT_EQ(chore.runs, 1);
+    px_loop_destroy(loop);
+}
+
+TEST(deferred_work_that_defers_itself_does_not_hold_the_turn) {
+    struct chore chore = {.deferred.run = do_chore, .again = true};
+    open_loop();
+    px_loop_defer(loop, &chore.deferred);
+    for (int turns = 1; turns <= 20; turns++) {
+        ASSERT_EQ(px_loop_turn(loop, 5000), 1);
+        ASSERT_EQ(chore.runs, turns);
+    }
+    px_loop_destroy(loop);  // while it is queued
+}
+
+TEST(deferred_work_that_stops_the_loop_leaves_the_rest_to_the_next_run) {
+    struct chore chores[3] = {0};
+    open_loop();
+    for (int i = 0; i < 3; i++) {
+        chores[i] = (struct chore){.deferred.run = do_chore, .stops = true};
+        px_loop_defer(loop, &chores[i].deferred);
+    }
+    for (int runs = 1; runs <= 3; runs++) {
+        ASSERT_OK(px_loop_run(loop));
+        ASSERT_EQ(chores[0].runs + chores[1].runs + chores[2].runs, runs);
+    }
+    px_loop_destroy(loop);
+}
+
 static void *run_loop(void *context) {
     return (void *)(intptr_t)px_loop_run(loop);
 }
