@@ -66,7 +66,19 @@ static void check_empty(struct px_engine *engine) {
     emit(engine, PX_EVENT_EMPTY, 0);
 }
 
+static void on_settle(struct px_timer *timer) { px_start_memory_release(); }
+
+// Not at once: the driver still has its first statistics, reports and log lines to write, and the workers their first connections
+// to accept.
+static void settle_later(struct px_engine *engine) {
+    enum { SETTLE_MS = 1000 };
+    if (engine->settle.on_fire) return;
+    engine->settle.on_fire = on_settle;
+    px_timer_arm(px__mainloop_loop(engine->mainloop), &engine->settle, SETTLE_MS);
+}
+
 static void started(struct px_engine *engine) {
+    settle_later(engine);
     engine->phase = PX_ENGINE_ACCEPTING;
     set_gauge(engine, engine->plan->listener_manager.total_listeners_active, engine->plan->listener_count);
     set_gauge(engine, engine->plan->listener_manager.total_listeners_draining, 0);

@@ -73,6 +73,7 @@ static int create_parts(struct px_engine *engine, struct px_detail *detail) {
 
 // Everything but the plan. Nothing that runs may outlive what it uses: the resolver tells workers, workers write to log files.
 static void destroy_parts(struct px_engine *engine) {
+    px_timer_cancel(px__mainloop_loop(engine->mainloop), &engine->settle);
     px_resolver_stop(engine->resolver);
     for (uint32_t i = 0; engine->workers && i < engine->options.workers; i++) px_worker_destroy(engine->workers[i]);
     px_log_writer_destroy(engine->log_writer);

@@ -42,6 +42,7 @@ struct px_engine {
     uint64_t round;                 // of the last command about accepting; answers to earlier ones no longer matter
     uint32_t unanswered;
     bool lost_reported, empty_reported;
+    struct px_timer settle;         // armed when the first accepting began
     uint32_t closing;               // workers that have yet to answer px_engine_close_all
     uint64_t closed;
 };

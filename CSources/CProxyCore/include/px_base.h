@@ -112,6 +112,9 @@ PX_API void px_descriptor_usage(uint64_t *limit, int64_t *used);
 PX_API uint64_t px_descriptor_limit_raise(void);
 /// Bytes in use and bytes held by the C library's allocator (mallinfo2(3)). thread: any.
 PX_API void px_memory_usage(uint64_t *allocated, uint64_t *heap);
+/// Unmap the pages of the program and its libraries that have been read so far; what is needed again comes back from the page
+/// cache. For the time shortly after a start. Does nothing while a debugger is attached. thread: any.
+PX_API void px_start_memory_release(void);
 /// Number of processors this process may run on (sched_getaffinity), at least 1. thread: any.
 PX_API uint32_t px_processor_count(void);
 
