@@ -1,4 +1,5 @@
-/// What the machine wants done. The driver carries effects out in order and feeds the outcomes back as events.
+/// What the machine wants done. The driver carries effects out in order and feeds the outcomes back as events. What it owes the
+/// machine beyond that (links before clocks, nothing between a compare-and-swap and its outcome) is in docs/design/0001-restart-machine.md.
 public enum RestartEffect: Hashable, Sendable {
     // child
     case lookForParent
@@ -8,7 +9,8 @@ public enum RestartEffect: Hashable, Sendable {
     /// Open what is missing and start the workers (`prepared` or `failed` answers). `cold`: nothing was inherited.
     case prepare(cold: Bool)
     /// listen() on what does not listen yet, announce ourselves on the links to older generations, then compare-and-swap who serves
-    /// (`serviceTaken` answers). nil: no other generation.
+    /// (`serviceTaken` answers, as the very next event): from this epoch, or from whoever has the word if that process is dead.
+    /// nil: no other generation.
     case takeService(from: UInt64?)
     case sendReady
     case sendBye(ByeWord, to: RestartPeer)
@@ -21,16 +23,18 @@ public enum RestartEffect: Hashable, Sendable {
     case stopAccepting
 
     // parent
+    /// WELCOME carries the control block and our ends of the links to older generations, in one packet; then the sockets.
     case sendWelcomeAndInheritance
     case refuseChild(RestartFailure)
     /// End an attempt that did not take over: forget the child, keep accepting on everything it left listening.
+    /// Its link is closed; what comes on it later is never heard.
     case forgetChild(reason: RestartFailure)
-    /// SIGKILL through its pidfd.
+    /// SIGKILL, through its pidfd, to whom `successor(whileWordIs:)` names. If that is impossible, the word alone keeps it out.
     case fenceChild
     /// Make the word of who serves ours: compare-and-swap it from the first of these epochs that has it, unless it is ours
     /// already (`serviceTaken` answers).
     case takeServiceBack(from: [UInt64])
-    /// Tell the child that we accept no more, and give it the links to older generations.
+    /// Tell the child that we accept no more. We stop reading the links to older generations, and keep them for a rollback.
     case sendDraining
     /// The child is gone after it took over: fold its statistics, count a rollback.
     case recordRollback(RestartFailure)

@@ -32,9 +32,11 @@ public enum RestartEvent: Hashable, Sendable {
     case childHello(epoch: UInt64)
     case childReady
     case childBye(ByeWord)
-    /// End of the link without a goodbye: the child is dead.
+    /// End of the link without a goodbye: the child is dead. For a draining generation also: the process that the word names has
+    /// been dead for a second (a stopped process can hold the link open); `successorAnnounced` with its epoch goes before.
     case childGone
-    /// The child's main loop shows no sign of life (judged only while ours was on time itself).
+    /// Whom `successor(whileWordIs:)` names shows no sign of life (judged only while our own main loop was on time, and after
+    /// reading the links).
     case childSilent
     /// A younger generation than our child is about to take over; it holds our link too.
     case successorAnnounced(epoch: UInt64)
@@ -58,7 +60,8 @@ public enum RestartEvent: Hashable, Sendable {
 public enum ByeWord: UInt64, Hashable, Sendable, CaseIterable {
     /// Last connection gone.
     case drained = 1
-    /// On purpose (SIGTERM, ^C): everything is to stop.
+    /// On purpose (SIGTERM, ^C). From a serving generation to older ones: everything is to stop. From a parent to the child that it
+    /// was starting: only the parent stops, the child takes over.
     case stop
     /// It could not take over.
     case failed

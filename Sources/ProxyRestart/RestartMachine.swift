@@ -13,7 +13,12 @@
 ///   stoppingAccept ──acceptStopped──► draining ──empty and window over, or forced──► leaving
 ///        │                               │
 ///        └────────── child dead ─────────┴──► reclaiming ──serviceTaken(true)──► serving      (rollback)
+///                                        ▲         │
+///                                        └─────────┘ serviceTaken(false): another generation was quicker
 ///
+/// A child that ends before READY takes `serving` through `reclaiming` too: it may have had the word. A serving generation that was
+/// stopped (SIGSTOP) and replaced meanwhile finds that out from the word and goes to `stoppingAccept`: it drains.
+/// `stop` leads from every state to `leaving`, from `reclaiming` as soon as it is known who serves.
 /// A parent that dies in any state before `takingOver` makes the child take over as soon as its sockets are open.
 /// `leaving` is final. docs/design/0001-restart-machine.md has the table of deadlines and outcomes.
 public struct RestartMachine: Hashable, Sendable {
@@ -257,11 +262,11 @@ extension RestartMachine {
             child = .serving(epoch: childEpoch)
             return [.cancel(.childInitialization), .cancel(.childReady), .note(.childTookOver(epoch: childEpoch))]
                 + stopAccepting(windowIsOpen: true)
-        case .childBye(let word): return childLeft(word)
+        // Before READY a child that stops on purpose has not served: only the attempt ends.
+        case .childBye(let word): return childEnded(word == .stop ? .childStopped : .childFailed)
         case .childGone: return childEnded(.childDied)
         case .timeout(.childInitialization): return fenceAndEnd(.childTooSlow)
         case .timeout(.childReady), .childSilent: return fenceAndEnd(.childSilent)
-        case .drainNow: return []
         default: return []
         }
     }
@@ -271,11 +276,6 @@ extension RestartMachine {
         guard childEpoch > epoch else { return [.refuseChild(.epochNotAbove(childEpoch, serving: epoch))] }
         child = .initializing(epoch: childEpoch)
         return [.note(.childAppeared(epoch: childEpoch)), .sendWelcomeAndInheritance, .arm(.childInitialization)]
-    }
-
-    private mutating func childLeft(_ word: ByeWord) -> [RestartEffect] {
-        // Before READY a child that stops on purpose has not served: only the attempt ends.
-        childEnded(word == .stop ? .childStopped : .childFailed)
     }
 
     private mutating func fenceAndEnd(_ failure: RestartFailure) -> [RestartEffect] {
@@ -344,11 +344,8 @@ extension RestartMachine {
         case (.draining, .closedAll), (.draining, .timeout(.exit)):
             if force == .begun { force = .done }
             return goOnDraining()
-        case (_, .successorAnnounced(let successor)):
-            remember(successor)
-            return []
-        case (_, .childBye(.stop)):
-            return leaveAfterChild()
+        case (_, .successorAnnounced(let successor)): return remember(successor)
+        case (_, .childBye(.stop)): return leaveAfterChild()
         case (_, .childBye(let word)):
             // A newer generation took over from our child, or it could not go on: its link is closed next.
             return word == .failed ? reclaimService(.childFailed) : []
@@ -362,9 +359,10 @@ extension RestartMachine {
         }
     }
 
-    private mutating func remember(_ successor: UInt64) {
+    private mutating func remember(_ successor: UInt64) -> [RestartEffect] {
         successors.removeAll { $0 == successor }
         successors.append(successor)
+        return []
     }
 
     private mutating func reclaimService(_ failure: RestartFailure) -> [RestartEffect] {
@@ -392,7 +390,7 @@ extension RestartMachine {
             return [.arm(.rollbackWindow)] + goOnDraining()
         case .childBye(.stop): return leaveAfterChild()
         case .childHello: return [.refuseChild(.busy)]
-        case .successorAnnounced(let successor): remember(successor)
+        case .successorAnnounced(let successor): return remember(successor)
         case .empty: isEmpty = true
         case .timeout(.forceClose), .drainNow: wantForce()
         case .closedAll, .timeout(.exit): if force == .begun { force = .done }

@@ -11,7 +11,7 @@ struct ExplorerTests {
     }
     static let cases = [
         Case(name: "three generations, two adverse acts", bounds: Bounds(generations: 3, faults: 2)),
-        Case(name: "four generations, late clocks", bounds: Bounds(generations: 4, faults: 1, clocksAreLate: true)),
+        Case(name: "four generations, late clocks", bounds: Bounds(generations: 4, faults: 2, clocksAreLate: true)),
         Case(name: "a second attempt during the first", bounds: Bounds(generations: 3, faults: 1, attemptsAtOnce: 2)),
         Case(name: "fencing cannot kill", bounds: Bounds(generations: 3, faults: 2, canKill: false, acts: [.suspend])),
     ]
@@ -24,10 +24,22 @@ struct ExplorerTests {
         print(
             "\(world.name): \(explorer.stateCount) states, \(explorer.transitionCount) transitions, \(explorer.settledCount) settled,",
             "\(explorer.finalCount) final, \(time.formatted)")
+        #expect(explorer.model.table.states.count == 14, "every state of the machine was met: \(explorer.model.table.states.sorted())")
         if let violation { Issue.record("\(violation.text)\n\(violation.description)") }
     }
 }
 
 extension Duration {
     var formatted: String { "\(components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000) ms" }
+}
+
+/// Whether the explorer would notice: the machine without one of its guards breaks a promise, for each of them.
+struct MutantTests {
+    @Test("the machine without one guard breaks a promise", arguments: Mutant.all.indices)
+    func mutant(number: Int) throws {
+        let mutant = Mutant.all[number]
+        let violation = Explorer(mutant.bounds, mutant: mutant).run()
+        let found = try #require(violation, "without the guard “\(mutant.name)” nothing is wrong")
+        print("without “\(mutant.name)”: \(found.text) (\(found.steps.count) steps)")
+    }
 }

@@ -157,9 +157,8 @@ final class MachineTable {
     private var known: [Int32] = []
     private var outcomes: [Outcome] = []
     private let mutant: Mutant?
-    /// Which notes and effects the machines produced: what the exploration covered.
+    /// The states that machines were in: what the exploration covered.
     private(set) var states: Set<String> = []
-    private(set) var notes: Set<String> = []
 
     init(mutant: Mutant?) {
         self.mutant = mutant
@@ -191,10 +190,9 @@ final class MachineTable {
 
     private func run(_ event: RestartEvent, on machine: RestartMachine) -> (RestartMachine, [RestartEffect]) {
         var machine = machine
-        let heard = mutant?.event(machine, event) ?? event
+        guard let heard = mutant == nil ? event : mutant!.event(machine, event) else { return (machine, []) }
         var effects = machine.handle(heard)
         if let mutant { effects = effects.compactMap { mutant.effect(machine, heard, $0) } }
-        for case .note(let note) in effects { notes.insert(String(String(describing: note).prefix { $0 != "(" })) }
         return (machine, effects)
     }
 
