@@ -5,6 +5,9 @@ import Harness
 // serving generation and of the restarter over time, and what the clients saw. Exit 1 if a connection was refused or reset, a session was
 // cut, or memory or descriptors grew.
 
+/// At once, also into a file: a run is long.
+func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
+
 /// What a process holds now.
 struct Usage {
     var pssKiB = 0
@@ -29,7 +32,9 @@ struct Series {
     var early: Int { median(values.prefix(max(1, values.count / 4))) }
     var late: Int { median(values.suffix(max(1, values.count / 4))) }
     var grows: Bool { late > early + early / 10 + slack }
-    var row: String { "\(name): first quarter \(early), last quarter \(late), highest \(values.max() ?? 0) \(unit)\(grows ? "   <-- grows" : "")" }
+    var row: String {
+        "\(name): first quarter \(early), last quarter \(late), highest \(values.max() ?? 0) \(unit)\(grows ? "   <-- grows" : "")"
+    }
 }
 
 struct Serving: Decodable {
@@ -37,13 +42,18 @@ struct Serving: Decodable {
         let epoch: UInt64
         let pid: Int32
     }
-    let serving_epoch: UInt64?
+    let servingEpoch: UInt64?
     let generations: [Generation]
-}
 
-func servingGeneration(_ admin: AdminClient) throws -> Serving.Generation? {
-    let serving = try JSONDecoder().decode(Serving.self, from: Data(try admin.get("/generations").body.utf8))
-    return serving.generations.first { $0.epoch == serving.serving_epoch }
+    private enum CodingKeys: String, CodingKey {
+        case servingEpoch = "serving_epoch"
+        case generations
+    }
+
+    init(_ admin: AdminClient) throws {
+        self = try JSONDecoder().decode(Serving.self, from: Data(try admin.get("/generations").body.utf8))
+    }
+    var serving: Generation? { generations.first { $0.epoch == servingEpoch } }
 }
 
 func soak(_ scenario: Scenario, seconds: Double) throws -> Bool {
@@ -75,29 +85,31 @@ func soak(_ scenario: Scenario, seconds: Double) throws -> Bool {
         try eventually("epoch \(epoch + 1) to serve", within: 30) { chain.admin.servingEpoch() == epoch + 1 }
         epoch += 1
         pause(1 - (monotonicSeconds() - began))
-        guard let serving = try servingGeneration(chain.admin) else { continue }
+        let living = try Serving(chain.admin)
+        guard let serving = living.serving else { continue }
         let own = Usage(serving.pid)
         let keeper = Usage(supervisor.pid)
         memory.values.append(own.pssKiB)
         descriptors.values.append(own.descriptors)
         keeperMemory.values.append(keeper.pssKiB)
         keeperDescriptors.values.append(keeper.descriptors)
-        generations.values.append(try JSONDecoder().decode(Serving.self, from: Data(try chain.admin.get("/generations").body.utf8)).generations.count)
-        if epoch % 60 == 0 { print("  \(epoch) restarts, PSS \(own.pssKiB) KiB, \(own.descriptors) descriptors, failures so far: \(stream.failuresSoFar)") }
+        generations.values.append(living.generations.count)
+        if epoch % 60 == 0 {
+            say("  \(epoch) restarts, PSS \(own.pssKiB) KiB, \(own.descriptors) descriptors, failures so far: \(stream.failuresSoFar)")
+        }
     }
     let new = try stream.stop()
     let large = try bulk.stop()
     supervisor.signal(SIGTERM)
     try supervisor.waitForExit(within: 60)
-    print("\(epoch) restarts in \(Int(seconds)) s")
-    print("small connections: \(new.tried) tried, \(new.refused) refused, \(new.reset) reset, \(new.failed) failed in all")
-    print("64 KiB connections: \(large.tried) tried, \(large.refused) refused, \(large.reset) reset, \(large.failed) failed in all")
+    say("\(epoch) restarts in \(Int(seconds)) s")
+    say("small connections: \(new.tried) tried, \(new.refused) refused, \(new.reset) reset, \(new.failed) failed in all")
+    say("64 KiB connections: \(large.tried) tried, \(large.refused) refused, \(large.reset) reset, \(large.failed) failed in all")
     let all = [memory, descriptors, keeperMemory, keeperDescriptors, generations]
-    for series in all { print(series.row) }
+    for series in all { say(series.row) }
     return new.failed == 0 && large.failed == 0 && !all.contains(where: \.grows)
 }
 
-setvbuf(stdout, nil, _IOLBF, 0)
 let seconds = ProcessInfo.processInfo.environment["SOAK_SECONDS"].flatMap(Double.init) ?? 1200
 let scenario = try Scenario("soak", seconds: seconds + 300)
 do {
@@ -105,7 +117,7 @@ do {
     scenario.close(keep: !isGood)
     exit(isGood ? 0 : 1)
 } catch {
-    print("soak: \(error)\n\(scenario.lastWords())")
+    say("soak: \(error)\n\(scenario.lastWords())")
     scenario.close(keep: true)
     exit(1)
 }
