@@ -1,5 +1,5 @@
 /// What the machine wants done. The driver carries effects out in order and feeds the outcomes back as events. What it owes the
-/// machine beyond that (links before clocks, nothing between a compare-and-swap and its outcome) is in docs/design/0001-restart-machine.md.
+/// machine beyond that is in docs/design/0001-restart-machine.md.
 public enum RestartEffect: Hashable, Sendable {
     // child
     case lookForParent

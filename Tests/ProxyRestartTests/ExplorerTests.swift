@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import ProxyRestart
@@ -11,6 +12,10 @@ struct ExplorerTests {
     }
     static let cases = [
         Case(name: "three generations, two adverse acts", bounds: Bounds(generations: 3, faults: 2)),
+        // Clocks before links, links after sockets. EXPLORE_DEEP=1: three million states.
+        Case(
+            name: "a driver in any order",
+            bounds: Bounds(generations: 3, faults: getenv("EXPLORE_DEEP") == nil ? 1 : 2, contract: [.ownerWatch, .wordOfTheDead])),
         Case(name: "four generations, late clocks", bounds: Bounds(generations: 4, faults: 2, clocksAreLate: true)),
         Case(name: "a second attempt during the first", bounds: Bounds(generations: 3, faults: 1, attemptsAtOnce: 2)),
         Case(name: "fencing cannot kill", bounds: Bounds(generations: 3, faults: 2, canKill: false, acts: [.suspend])),
@@ -31,6 +36,20 @@ struct ExplorerTests {
 
 extension Duration {
     var formatted: String { "\(components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000) ms" }
+}
+
+/// What the driver owes the machine is needed: without it a promise is broken, though the machine is whole.
+struct ContractTests {
+    @Test("a driver that owes the machine something breaks a promise", arguments: [
+        (Contract.ownerWatch, "a draining generation watches the process that the word names"),
+        (.wordOfTheDead, "the word is taken from a dead process too"),
+    ])
+    func contract(missing: Contract, name: String) throws {
+        var bounds = Bounds(generations: 3, faults: 2)
+        bounds.contract.remove(missing)
+        let found = try #require(Explorer(bounds).run(), "nothing is wrong without “\(name)”")
+        print("without “\(name)”: \(found.description)")
+    }
 }
 
 /// Whether the explorer would notice: the machine without one of its guards breaks a promise, for each of them.

@@ -49,7 +49,8 @@ enum Machines {
 
     static let everyEvent: [RestartEvent] =
         [
-            .start(hotRestart: true), .start(hotRestart: false), .nobodyServes, .connected, .welcome(parentEpoch: 4), .welcome(parentEpoch: 5),
+            .start(hotRestart: true), .start(hotRestart: false), .nobodyServes, .connected,
+            .welcome(parentEpoch: 4), .welcome(parentEpoch: 5),
             .refused(.busy), .inheritanceEnded, .extraSocketsArrived, .prepared, .warm, .serviceTaken(true), .serviceTaken(false),
             .failed(.childDied), .parentDraining, .parentGone, .childHello(epoch: 4), .childHello(epoch: 6), .childReady, .childGone,
             .childSilent, .successorAnnounced(epoch: 7), .acceptStopped, .empty, .closedAll, .lostService(to: 3), .lostService(to: 6),

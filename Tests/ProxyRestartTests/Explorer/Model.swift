@@ -9,6 +9,7 @@ struct Bounds {
     var attemptsAtOnce = 1
     /// Clocks run out only when nothing else is left to do: messages are quicker than deadlines. For worlds that are too big otherwise.
     var clocksAreLate = false
+    var contract = Contract.all
     /// Kinds of adverse acts.
     var acts: Set<Action.Kind> = [.kill, .killInMidSend, .suspend, .terminate, .drainNow, .prepareFails]
 }
@@ -22,7 +23,7 @@ final class Model {
     init(_ bounds: Bounds, mutant: Mutant? = nil) {
         self.bounds = bounds
         table = MachineTable(mutant: mutant)
-        driver = ModelDriver(table: table, canKill: bounds.canKill)
+        driver = ModelDriver(table: table, canKill: bounds.canKill, contract: bounds.contract)
     }
 
     var initial: World {
@@ -60,9 +61,9 @@ final class Model {
         // Workers ask the word when a client comes.
         if process.isAccepting, world.word != index { actions.append(Action(.lostService, index)) }
         let entry = table.entries[process.machine]
-        if !hasToRead(index, world) {
+        if !hasToRead(index, world) || !bounds.contract.contains(.linksBeforeClocks) {
             for timer in 0..<RestartTimer.all.count where process.timers.contains(number: timer) {
-                if Self.endingTimers.contains(number: timer), isOwnerDead(index, world) { continue }
+                if Self.endingTimers.contains(number: timer), mayNotEnd(index, world) { continue }
                 actions.append(Action(.timeout, index, timer))
             }
         }
@@ -83,7 +84,7 @@ final class Model {
     /// hold the link open for a dead one. Contract of the driver: the process has to be dead for a second, during which whoever is
     /// nearer (the parent of the dead one, its child) does what it has to.
     private func addOwnerWatch(_ world: World, _ actions: inout [Action]) {
-        guard !actions.contains(where: \.isUrgent) else { return }
+        guard bounds.contract.contains(.ownerWatch), !actions.contains(where: \.isUrgent) else { return }
         for index in 0..<World.places where hears(index, world) && isOwnerDead(index, world) && !hasToRead(index, world) {
             actions.append(Action(.ownerDead, index))
         }
@@ -94,7 +95,10 @@ final class Model {
 
     /// Contract of the driver: in each turn it reads its links until they are empty, and only then judges clocks; and before it feeds
     /// what lets a draining generation end (`empty`, `closedAll`, its time-outs) it sees that the process that the word names is alive.
-    private func mayNotEnd(_ index: Int, _ world: World) -> Bool { hasToRead(index, world) || isOwnerDead(index, world) }
+    private func mayNotEnd(_ index: Int, _ world: World) -> Bool {
+        bounds.contract.contains(.linksBeforeClocks) && hasToRead(index, world)
+            || bounds.contract.contains(.ownerWatch) && isOwnerDead(index, world)
+    }
 
     func isOwnerDead(_ index: Int, _ world: World) -> Bool {
         table.entries[world[process: index].machine].isDraining && world.word != index && world.word != World.nobody
@@ -144,7 +148,7 @@ final class Model {
             if process.life == .stopped { actions.append(Action(.resume, index)) }
             guard process.isAlive, facts.faults > 0 else { continue }
             addAct(.kill, index, &actions)
-            if let child = process.childLink, world[link: child].down.first != nil, isMidSend(world[link: child].down) {
+            if let child = process.childLink, isMidSend(world[link: child].down) {
                 addAct(.killInMidSend, index, &actions)
             }
             guard process.life == .running else { continue }
@@ -227,7 +231,12 @@ final class Model {
         switch kind {
         case .kill: driver.end(index, in: &world)
         case .killInMidSend:
-            if let child = world[process: index].childLink { world[link: child].down.dropLast(.inheritance) }
+            if let child = world[process: index].childLink {
+                world[link: child].down.dropLast(.inheritance)
+                if !bounds.contract.contains(.linksInWelcome) {
+                    for older in 0..<World.places where older != child { world[link: older].holders &= ~(1 << child) }
+                }
+            }
             driver.end(index, in: &world)
         case .suspend: world[process: index].life = .stopped
         case .resume: world[process: index].life = .running

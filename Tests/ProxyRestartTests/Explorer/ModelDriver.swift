@@ -1,11 +1,27 @@
 import ProxyRestart
 
+/// What the machine relies on beyond its effects. The first two keep a healthy child from being fenced and a rollback quick; without
+/// one of the last two a promise is broken.
+struct Contract: OptionSet, Hashable {
+    let rawValue: Int
+    /// Links are read until they are empty before clocks are judged.
+    static let linksBeforeClocks = Contract(rawValue: 1)
+    /// The links to older generations come with WELCOME, not after the sockets.
+    static let linksInWelcome = Contract(rawValue: 2)
+    /// A draining generation notices within a second that the process that the word names is dead, and does not end before.
+    static let ownerWatch = Contract(rawValue: 4)
+    /// `takeService` takes the word from a dead process too.
+    static let wordOfTheDead = Contract(rawValue: 8)
+    static let all: Contract = [.linksBeforeClocks, .linksInWelcome, .ownerWatch, .wordOfTheDead]
+}
+
 /// What the driver does for each effect, in the small world of the explorer. The comments are the contract of the real driver:
 /// where it does something else, what the explorer proves is not true of it.
 struct ModelDriver {
     let table: MachineTable
     /// Whether fencing can kill (a pidfd, and the right to signal). Without it only the word fences.
     let canKill: Bool
+    var contract = Contract.all
 
     /// Feed one event and carry out what the machine wants, in order, before the next event. `link`: what the event was read from.
     func feed(_ event: ModelEvent, to index: Int, in world: inout World, link: Int? = nil) {
@@ -48,7 +64,7 @@ struct ModelDriver {
             // ours), then the compare-and-swap: from `from`, or from whoever has the word if that process is dead (an older generation
             // may have taken the word back from our dead parent and died itself). The outcome is an event; death in between is possible.
             for older in olderLinks(of: index, in: world) where older != index { push(.announce(index), up: older, in: &world) }
-            let dead = (0..<World.places).filter { world[process: $0].life == .gone }
+            let dead = contract.contains(.wordOfTheDead) ? (0..<World.places).filter { world[process: $0].life == .gone } : []
             take(from: from.map { [$0] + dead }, by: index, in: &world)
         case .takeServiceBack(let epochs):
             take(from: epochs, by: index, in: &world)
