@@ -61,6 +61,7 @@ final class Generation {
     var drainEndsNs: UInt64?
     var forcedConnections: UInt64 = 0
     var lastTickNs = System.monotonicNs
+    var ownerDeadSinceNs: UInt64?
     /// When a tick last came late.
     var lastLateNs: UInt64 = 0
     private var postponed: Set<RestartTimer> = []
@@ -167,6 +168,11 @@ final class Generation {
         defer { isHandling = false }
         while !events.isEmpty, !isEnding {
             let next = events.removeFirst()
+            if let owner = deadOwner(before: next) {
+                noteDeadOwner(owner)
+                events = [.successorAnnounced(epoch: owner), .childGone, next] + events
+                continue
+            }
             let before = machine.state
             let effects = machine.handle(next)
             log.emit(.debug, "hot_restart", "\(before) + \(next) → \(machine.state)")

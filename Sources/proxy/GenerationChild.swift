@@ -360,7 +360,9 @@ extension Generation {
         faultPoint("child.listening")
         for relative in older { announceSuccession(to: relative) }
         faultPoint("child.beforeWord")
-        let isOurs = parentEpoch.map { controlBlock.take(from: $0, to: epoch) } ?? true
+        var isOurs = parentEpoch.map { controlBlock.take(from: $0, to: epoch) } ?? true
+        // Another was quicker than we, and has died since.
+        if !isOurs, let owner = deadOwner { isOurs = controlBlock.take(from: owner, to: epoch) }
         faultPoint("child.tookWord")
         feed(.serviceTaken(isOurs || controlBlock.serving == epoch))
     }

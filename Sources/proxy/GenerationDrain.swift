@@ -31,6 +31,7 @@ extension Generation {
             // Any reading settles what other generations have folded meanwhile, so that their memory can go.
             _ = statistics?.value("server.live")
         }
+        watchOwner(now)
         if wasOnTime { watchForSilence(now) }
         log.settleRepeats()
         if !isEnding { ticker.map { loop.arm($0, afterMs: Self.tickMs) } }
