@@ -47,11 +47,14 @@ extension Generation {
     private func watchForSilence(_ now: UInt64) {
         guard machine.windowIsOpen, let target = fenced,
             let record = controlBlock?.generations.first(where: { $0.epoch == target }), record.heartbeatNs > 0,
-            now > record.heartbeatNs, now - record.heartbeatNs > Self.silenceNs
+            now > record.heartbeatNs, now - record.heartbeatNs > patienceNs
         else { return }
         log.emit(.error, "hot_restart", "the new generation's main loop has not turned for \((now - record.heartbeatNs) / 1_000_000) ms")
         feed(.childSilent)
     }
+
+    /// The younger generation is to serve again rather than the older, so it judges first.
+    private var patienceNs: UInt64 { Self.silenceNs + UInt64(machine.successors.count) * 1_000_000_000 }
 
     /// Our own record in the control block.
     func publish() {
