@@ -324,7 +324,7 @@ extension EndToEnd {
                     let child = try chain.launch(["--restart-epoch", low])
                     s.checkEqual(try child.waitForExit(), .exited(1), "epoch \(low)")
                     s.checkContains(child.log, "restart epoch \(low) is not above the serving epoch 8", "epoch \(low)")
-                    s.checkContains(child.log, "give --restart-epoch 9", "epoch \(low)")
+                    s.checkContains(child.log, "Give --restart-epoch 9", "epoch \(low)")
                 }
                 for nonsense in ["x", "99999999999999999999999", "1.5"] {
                     s.checkEqual(try chain.launch(["--restart-epoch=\(nonsense)"]).waitForExit(), .exited(64), "epoch \(nonsense)")
@@ -349,7 +349,7 @@ extension EndToEnd {
                 let second = try chain.launch(["--restart-epoch"])
                 s.checkEqual(try second.waitForExit(), .exited(75), "the second child")
                 s.checkContains(second.log, "previous generation is still initializing", "what it says")
-                s.checkContains(second.log, "try again", "what it says")
+                s.checkContains(second.log, "Try again", "what it says")
                 try chain.adopt(first, epoch: 1, within: 15)
                 try chain.stop()
             }
