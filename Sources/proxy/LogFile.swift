@@ -32,10 +32,16 @@ final class LogFile: Sendable {
     /// nil: stderr.
     let path: String?
 
-    /// Opens `path`, or takes stderr.
+    /// Opens `path`, or takes stderr. A shell's `2>file` has a position of its own: without O_APPEND what we write would go over the
+    /// lines of a generation that opened the same file.
     init(path: String?) throws(Failure) {
         self.path = path
         descriptor = if let path { try Self.open(path) } else { STDERR_FILENO }
+        guard path == nil else { return }
+        var status = stat()
+        let flags = fcntl(STDERR_FILENO, F_GETFL)
+        guard flags >= 0, fstat(STDERR_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        _ = fcntl(STDERR_FILENO, F_SETFL, flags | O_APPEND)
     }
 
     deinit {
