@@ -53,8 +53,9 @@ extension Generation {
         ]
         switch relative.bye?.reason {
         case .drained: log.emit(.notice, "hot_restart", "an older generation has drained and ended", fields)
-        case .forced where relative.isToldToEnd:
+        case .forced where relative.isToldToMakeRoom:
             log.emit(.warning, "hot_restart", "an older generation was ended to make room: connections were cut", fields)
+        case .forced where relative.isToldToEnd: log.emit(.notice, "hot_restart", "an older generation was ended as asked", fields)
         case .forced: log.emit(.warning, "hot_restart", "an older generation has ended at its force deadline", fields)
         case .stop, .failed: log.emit(.notice, "hot_restart", "an older generation has stopped", fields)
         case nil: log.emit(.warning, "hot_restart", "an older generation died", fields)
@@ -86,6 +87,7 @@ extension Generation {
                     "epoch": .number("\(relative.epoch)"), "pid": .number("\(relative.pid)"),
                     "connections": .number("\(records[relative.epoch] ?? 0)"),
                 ])
+            relative.isToldToMakeRoom = true
             endNow(relative)
         }
     }

@@ -11,6 +11,8 @@ final class Relative {
     var bye: ByeMessage?
     /// We asked it to end its drain at once.
     var isToldToEnd = false
+    /// And that because too many drain.
+    var isToldToMakeRoom = false
 
     init(link: Link, epoch: UInt64, pid: Int32, process: ProcessHandle?) {
         self.link = link
