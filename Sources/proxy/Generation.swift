@@ -92,7 +92,7 @@ final class Generation {
         loop.handler = { [unowned self] in receive($0) }
         for timer in RestartTimer.allCases { timers[timer] = loop.makeTimer { [unowned self] in timeOut(timer) } }
         sayHello()
-        noteStep("check")
+        noteStep("load")
         feed(.start(hotRestart: !options.disableHotRestart))
         startTicking()
         do {
