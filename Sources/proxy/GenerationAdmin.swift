@@ -19,7 +19,8 @@ extension Generation {
         status.startedUnixMs = startUp.beganUnixMs
         status.restartInProgress = child != nil
         status.configPath = startUp.source.path
-        status.configYAML = startUp.source.yaml
+        // Without either it is the embedded one, which the next generation has too.
+        status.configYAML = isEmbeddedExample ? nil : startUp.source.yaml
         status.configHash = String(startUp.configuration.hash, radix: 16)
         status.executable = startUp.executable
         status.arguments = startUp.arguments
@@ -250,22 +251,22 @@ extension Generation {
         return failure.exitCode
     }
 
+    private var isEmbeddedExample: Bool { startUp.source.path == nil && startUp.source.yaml == embeddedDefaultConfiguration }
+
     /// What to try next, for somebody who has just started the embedded example at a terminal.
     func printFirstSteps() {
-        guard startUp.source.yaml == embeddedDefaultConfiguration, startUp.source.path == nil, isatty(STDOUT_FILENO) == 1, epoch == 0 else {
-            return
-        }
+        guard isEmbeddedExample, isatty(STDOUT_FILENO) == 1, epoch == 0 else { return }
         writeAll(
             """
 
-            This is the embedded example: echo on 127.0.0.1:10000, admin on http://127.0.0.1:9901/. In a second terminal try
+            This is the embedded example: echo on 127.0.0.1:10000, admin on http://127.0.0.1:9901/. In other terminals try
 
-                curl -s telnet://127.0.0.1:10000           type a line, and it comes back
-                ./proxy --restart-epoch                    the next generation takes over; that line still comes back
-                ./restarter status                         who serves, who drains, how the last restart went
-                curl -s 127.0.0.1:9901/stats | grep total  counters go on counting across restarts
+                curl -sN telnet://127.0.0.1:10000             type a line, and it comes back
+                ./proxy --restart-epoch                       (third terminal) the next generation takes over; lines still come back
+                ./restarter status                            who serves, who drains, how the last restart went
+                curl -s 127.0.0.1:9901/stats | grep cx_total  counters go on counting across restarts
 
-            ^C stops every generation.
+            ^C where the serving generation runs, or `./restarter stop`, stops every generation.
 
 
             """, to: STDOUT_FILENO)

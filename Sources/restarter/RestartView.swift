@@ -30,7 +30,12 @@ struct RestartView {
         case .failed(let failure): return Self.split(failed(failure))
         case .draining(let drain): return draining(drain)
         case .drained(let drained):
-            let forced = drained.forced == 0 ? "no connection was cut" : "\(drained.forced) connections were closed by force"
+            let forced =
+                switch drained.forced {
+                case 0: "no connection was cut"
+                case 1: "1 connection was closed by force"
+                default: "\(drained.forced) connections were closed by force"
+                }
             return [.line(row("drained", drained.forced == 0, "", "generation \(drained.epoch); \(forced)"))]
         case .rolledBack(let back):
             return [.line(row("rolled back", false, "", "generation \(back.toEpoch) serves again" + (back.text.map { ": \($0)" } ?? "")))]
@@ -46,7 +51,7 @@ struct RestartView {
         var pieces: [Piece] = [.line(row("serving", true, Durations.precise(serving.ms), text))]
         if !waits, let left = serving.report?.connections.draining, left > 0 {
             pieces.append(
-                .line(row("drain", nil, "", "\(left) connections left; `restarter status` shows them, `restarter drain --now` ends them")))
+                .line(row("drain", nil, "", "\(DrainText.left(left)); `restarter status` shows them, `restarter drain --now` ends them")))
         }
         return pieces
     }

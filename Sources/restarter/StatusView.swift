@@ -20,7 +20,10 @@ struct StatusView {
             lines.append(field("supervisor", "pid \(supervisor.pid), up \(age(supervisor.startedUnixMs)), \(supervisor.phase)"))
         }
         if let proxy { lines += [""] + table(proxy.generations.sorted { $0.epoch > $1.epoch }) }
-        if let last = lastRestart { lines += ["", field("last restart", describe(last))] }
+        if let last = lastRestart {
+            let isFirst = last.fromEpoch == nil && last.result == .ok
+            lines += ["", field(isFirst ? "first start" : "last restart", describe(last))]
+        }
         return lines
     }
 

@@ -77,7 +77,7 @@ struct ViewTests {
             show(drains, waits: true) == """
                   drain                          128 connections left, oldest 3h12m on edge, forced in 9m18s
                   drain                          1 connection left, oldest 3h12m, forced in 9m16s
-                  drained        failed          generation 4; 1 connections were closed by force
+                  drained        failed          generation 4; 1 connection was closed by force
                 """)
     }
 
