@@ -10,7 +10,7 @@ enum Invocation: Equatable {
     case command([String])
     case unknownCommand(String, suggestion: String?)
 
-    static let commands = ["start", "restart", "status", "stop", "drain", "check", "help"]
+    static let commands = ["start", "restart", "status", "stop", "drain", "check", "explain", "help"]
 
     init(_ arguments: [String]) {
         guard let first = arguments.first else {

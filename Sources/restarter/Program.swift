@@ -58,5 +58,8 @@ struct RestarterCommand: ParsableCommand {
             Exit codes: 0 done, 1 failed or invalid, 64 bad command line, 69 no running instance, 75 a restart is in progress.
             """,
         version: ProductVersion.text(program: "restarter"),
-        subcommands: [StartCommand.self, RestartCommand.self, StatusCommand.self, StopCommand.self, DrainCommand.self, CheckCommand.self])
+        subcommands: [
+            StartCommand.self, RestartCommand.self, StatusCommand.self, StopCommand.self, DrainCommand.self, CheckCommand.self,
+            ExplainCommand.self,
+        ])
 }
