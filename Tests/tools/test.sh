@@ -20,5 +20,6 @@ step() {
 step "C core" "$bin/CProxyCoreTests"
 # shellcheck disable=SC2086
 step "Swift modules and end to end" swift test --skip-build --no-parallel $BUILD_FLAGS "$@"
+step "the README, walked through" Tests/tools/walk.sh
 step "benchmarks, briefly" "$bin/benchmarks" --brief
 [ -z "$failed" ] || { echo "failed:$failed"; exit 1; }
