@@ -8,7 +8,7 @@ extension EndToEnd {
 
         @Test(.enabled(if: PostgresServer.isInstalled, "PostgreSQL with psql and pgbench is not installed (.ci/run installs it)"))
         func sessionsAndConnectsOfPostgreSQLSurviveTwentyRestarts() throws {
-            try scenario("PostgreSQL", seconds: 120) { s in
+            try scenario("PostgreSQL", seconds: 240) { s in
                 let server = try PostgresServer(s)
                 let made = try server.pgbench(server.endpoint, ["-i", "-s", "2", "-q"])
                 s.checkEqual(try made.waitForExit(within: 30), .exited(0), "pgbench -i")
