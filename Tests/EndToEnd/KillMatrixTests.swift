@@ -32,7 +32,7 @@ extension EndToEnd {
                 }
             }
             // Deadlines are waited for together.
-            let size = blow == .stop ? 8 : 4
+            let size = blow == .stop ? 12 : 6
             for first in stride(from: 0, to: cases.count, by: size) {
                 let wave = cases[first..<min(first + size, cases.count)]
                 for item in wave { item.start() }
