@@ -17,8 +17,8 @@ static void connect_next(struct px_conn *conn);
 
 // ---- deadlines --------------------------------------------------------------------------------------------------------------
 
-// One timer per connection, armed for the nearest deadline. Activity does not move it: it only notes the time, and an idle
-// timer that fires too early is armed again for the rest. So a read costs one store.
+// One timer per connection, armed for the nearest deadline. What moves that away (activity, a connection made) does not move the
+// timer: one that fires too early is armed again for the rest. So a read costs one store, and a short connection arms once.
 static uint64_t next_deadline(const struct px_conn *conn) {
     const struct px_filter_config *filter = conn->origin->filter;
     uint64_t deadline = filter->max_duration_ms > 0 ? conn->accepted_ms + filter->max_duration_ms : UINT64_MAX;
@@ -35,7 +35,7 @@ static void arm_deadline(struct px_conn *conn) {
     uint64_t deadline = next_deadline(conn), now = px_loop_now_ms(conn->set->loop);
     if (deadline == UINT64_MAX) {
         px_timer_cancel(conn->set->loop, &conn->timer);
-    } else {
+    } else if (!px_timer_is_armed(&conn->timer) || conn->timer.due_ms > deadline) {
         px_timer_arm(conn->set->loop, &conn->timer, deadline > now ? deadline - now : 0);
     }
 }
