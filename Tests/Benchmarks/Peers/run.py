@@ -361,7 +361,7 @@ class Bench:
         port = subject.bulk if what == "bulk" else subject.echo
         seconds = self.options.seconds / 2 if what == "connect" else self.options.seconds  # half: ports in TIME_WAIT
         result = self.load([mode, str(port), str(connections), str(MESSAGE), str(seconds)] + pids, seconds)
-        if result["operations"] == 0:
+        if result["operations"] == 0 or result["cpu_seconds"] == 0:
             raise CannotRun("nothing went through")
         self.note(what, subject, result["cpu_seconds"] / result["operations"] * (1e9 if what == "bulk" else 1e6))
         self.note(what + "/s", subject, result["operations"] / result["seconds"])
@@ -457,7 +457,7 @@ class Results:
     def ratio(self, what, name, other):
         """Median of the ratios within one round."""
         pairs = list(zip(self.figures.get((what, name), []), self.figures.get((what, other), [])))
-        return statistics.median(a / b for a, b in pairs) if pairs and all(b > 0 for _, b in pairs) else None
+        return statistics.median(a / b for a, b in pairs) if pairs else None
 
     def cheapest(self, what, names):
         known = [name for name in names if self.median(what, name) is not None]
