@@ -70,14 +70,7 @@ extension EndToEnd {
         }
 
         private func serves(_ chain: ProxyChain, _ process: ChildProcess) -> Bool {
-            struct Page: Decodable {
-                struct Generation: Decodable { var pid: Int32, state: String }
-                var generations: [Generation]
-            }
-            guard process.isRunning, let text = try? chain.admin.get("/generations", within: 1).body,
-                let page = try? JSONDecoder().decode(Page.self, from: Data(text.utf8))
-            else { return false }
-            return page.generations.contains { $0.pid == process.pid && $0.state == "serving" }
+            process.isRunning && chain.admin.servingPids().contains(process.pid)
         }
     }
 }

@@ -71,6 +71,18 @@ public struct AdminClient: Sendable {
         return info.state == "LIVE" ? info.options.restartEpoch : nil
     }
 
+    /// Processes that are down as serving; those that died a moment ago may be among them.
+    public func servingPids() -> [Int32] {
+        struct Page: Decodable {
+            struct Generation: Decodable { let pid: Int32, state: String }
+            let generations: [Generation]
+        }
+        guard let text = try? get("/generations", within: 1).body,
+            let page = try? JSONDecoder().decode(Page.self, from: Data(text.utf8))
+        else { return [] }
+        return page.generations.filter { $0.state == "serving" }.map(\.pid)
+    }
+
     /// All counters and gauges.
     public func stats() throws -> [String: Int] {
         let response = try get("/stats?format=text")

@@ -49,6 +49,14 @@ public final class LoadClient {
         self.mode = mode
         process = try scenario.start(
             Programs.loadClient, [mode.rawValue, endpoint.description, "--events"] + options, name: "load-\(mode.rawValue)")
+        // Told to stop before it listens to that, it would end without a report.
+        try eventually("the load client to listen to signals", within: 20) { blocksSIGTERM || !process.isRunning }
+    }
+
+    private var blocksSIGTERM: Bool {
+        let status = (try? String(contentsOfFile: "/proc/\(process.pid)/status", encoding: .utf8)) ?? ""
+        guard let mask = status.firstMatch(of: /SigBlk:\s+([0-9a-f]+)/).flatMap({ UInt64($0.output.1, radix: 16) }) else { return false }
+        return mask & (1 << UInt64(SIGTERM - 1)) != 0
     }
 
     /// hold: until every session has had its first verified exchange. server: until it listens.

@@ -69,6 +69,8 @@ public final class ProxyChain {
         } catch {
             throw HarnessError("\(error)\n\(process.tail())" + (generations.last.map { "\n" + $0.tail() } ?? ""))
         }
+        // It serves a moment before the one before it knows that; until then its own end would be that of an attempt.
+        try? eventually("the generation before to drain", within: 3) { admin.servingPids().filter(isAlive) == [process.pid] }
         generations.append(process)
         self.epoch = epoch
         return process
