@@ -103,7 +103,8 @@ TEST(admin_abandoned_address_refuses_although_another_process_holds_the_socket) 
     ASSERT_EQ(errno, ECONNREFUSED);
     admin_respond(admin_last_id, 200, "one");
     ASSERT_CONTAINS(admin_receive(waiting, NULL), "one");
-    ASSERT_OK(px_admin_open(admin, &admin_addr, NULL));
+    struct px_detail detail;
+    ASSERT_OK(px_admin_open(admin, &admin_addr, &detail));
     ASSERT_OK(px_admin_start(admin));
     admin_send(admin_dial(), GET("/2"));
     admin_await_requests(2);
