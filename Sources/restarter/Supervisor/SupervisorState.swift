@@ -326,7 +326,12 @@ struct SupervisorState: Equatable {
             note(drain)
             return [.tell(event), .status(line)]
         case .drained(let drained):
-            return [.log(.notice, "generation \(drained.epoch) has drained, \(drained.forced) \(drained.forced == 1 ? "connection" : "connections") closed by force"), .tell(event)]
+            return [
+                .log(
+                    .notice,
+                    "generation \(drained.epoch) has drained, \(drained.forced) \(drained.forced == 1 ? "connection" : "connections") closed by force"
+                ), .tell(event),
+            ]
         case .rolledBack(let back): return rolledBack(pid, back)
         case .unknown: return []
         }
