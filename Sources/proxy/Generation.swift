@@ -60,6 +60,8 @@ final class Generation {
     /// CLOCK_MONOTONIC ms of the force deadline; nil when not draining.
     var drainEndsNs: UInt64?
     var forcedConnections: UInt64 = 0
+    /// To the child, once connections are closed.
+    var byeIsDue = false
     var lastTickNs = System.monotonicNs
     var ownerDeadSinceNs: UInt64?
     /// When a tick last came late.

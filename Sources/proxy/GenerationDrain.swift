@@ -147,6 +147,11 @@ extension Generation {
         let reason = ByeReason(rawValue: word.rawValue) ?? .failed
         // The last word of a drain: whoever gets it may count on our statistics not changing any more.
         if peer == .child, word == .drained || word == .forced, machine.state == .leaving(0), isLastWord { closeEngine() }
+        if peer == .child, word == .forced, !isLastWord {
+            // A stop during the drain: how many are cut is known when they are closed.
+            byeIsDue = true
+            return
+        }
         let packet = ByeMessage(reason: reason, forced: forcedConnections).packet
         switch peer {
         case .parent: send(packet, to: parent)
@@ -174,6 +179,7 @@ extension Generation {
         isEnding = true
         exitCode = code
         closeEngine()
+        if byeIsDue { send(ByeMessage(reason: .forced, forced: forcedConnections).packet, to: child?.relative) }
         admin = nil
         control?.stop()
         removeControlPath()
