@@ -31,19 +31,20 @@ extension EndToEnd {
         @Test func twoAFailedRestartChangesNothingAndSaysWhatToDo() throws {
             try scenario("promise 2", seconds: 90) { s in
                 let (chain, echo) = try s.faultyChain()
-                let parent = try chain.start(environment: FaultySteps.environment())
+                // For the first child that says HELLO.
+                let parent = try chain.start(environment: FaultySteps.environment(["parent.afterWelcome=truncate"]))
                 let held = try TestSocket(echo)
                 try held.echo()
                 let before = try facts(chain)
                 let failures: [(what: String, environment: [String], config: String?, texts: [String])] = [
                     ("bad configuration", [], try s.write("listeners: 3", to: "bad.yaml"), ["error", "bad.yaml:1:"]),
+                    ("broken message", [], nil, ["PX-R027", "malformed"]),
                     ("crash", ["child.opened=kill"], nil, []),
                     (
                         "no memory", ["child.adopting=fail:memfd_create:12"], nil,
                         ["unable to initialize shared memory region", "PX-R020", "cgroup limit"]
                     ),
                     ("version", ["versions=7:9"], nil, ["no common protocol version", "PX-R025", "Upgrade the side"]),
-                    ("broken message", ["child.beforeBlock=truncate"], nil, []),
                     ("no listen", ["child.beforeListen=fail:listen:98"], nil, ["cannot open a listener", "PX-R028"]),
                 ]
                 for failure in failures {
