@@ -38,7 +38,7 @@ extension EndToEnd {
                 let before = try facts(chain)
                 let failures: [(what: String, environment: [String], config: String?, texts: [String])] = [
                     ("bad configuration", [], try s.write("listeners: 3", to: "bad.yaml"), ["error", "bad.yaml:1:"]),
-                    ("broken message", [], nil, ["PX-R027", "malformed"]),
+                    ("broken message", [], nil, ["PX-R027", "the listening sockets did not come over"]),
                     ("crash", ["child.opened=kill"], nil, []),
                     (
                         "no memory", ["child.adopting=fail:memfd_create:12"], nil,
