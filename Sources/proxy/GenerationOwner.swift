@@ -35,7 +35,7 @@ extension Generation {
         if machine.serves, let controlBlock, controlBlock.serving != epoch { return feed(.lostService(to: controlBlock.serving)) }
         guard machine.state == .draining, let owner = deadOwner else {
             ownerDeadSinceNs = nil
-            return
+            return giveUpWindowOfAnOlderRestart()
         }
         let since = ownerDeadSinceNs ?? now
         ownerDeadSinceNs = since
@@ -43,6 +43,14 @@ extension Generation {
         noteDeadOwner(owner)
         feed(.successorAnnounced(epoch: owner))
         feed(.childGone)
+    }
+
+    /// A newer restart has succeeded: the generation it replaced watches over it, and our window is over.
+    private func giveUpWindowOfAnOlderRestart() {
+        guard machine.state == .draining, machine.windowIsOpen, let controlBlock, machine.successors.contains(controlBlock.serving),
+            controlBlock.generations.contains(where: { $0.epoch == controlBlock.serving && $0.state == .serving })
+        else { return }
+        feed(.timeout(.rollbackWindow))
     }
 
     /// Whom to take the word back from before `event`, by which a drain may end, is looked at: otherwise nobody might be left to serve.
