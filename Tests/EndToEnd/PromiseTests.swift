@@ -10,7 +10,8 @@ extension EndToEnd {
                 let (chain, echo) = try s.echoChain()
                 try chain.start()
                 // A second of it: all that follows may take less than a tenth.
-                let stream = try LoadClient(s, .connect, echo, ["-r", "1000", "-n", "1000", "--half-close", "--sources", "16", "-c", "512"])
+                let stream = try LoadClient(
+                    s, .connect, echo, ["-r", "1000", "-n", "1000", "--half-close", "--sources", "16", "-c", "512"])
                 try chain.restart()
                 s.checkEqual(
                     try chain.restartInVain(config: try s.write("nonsense", to: "bad.yaml")).status, .exited(1), "a failed restart")
