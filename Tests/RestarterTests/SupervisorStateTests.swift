@@ -307,6 +307,13 @@ struct SupervisorDeathTests {
         #expect(drive.feed(.expired(.rollback)).last == .locate)
     }
 
+    @Test func nobodyIsWaitedForWhoCannotServeAgain() {
+        var drive = Drive.serving()
+        drive.restart(pid: 101, epoch: 1)
+        drive.feed(.ended(pid: 101, crash))
+        #expect(drive.feed(.ended(pid: 100, crash)).last == .locate)
+    }
+
     @Test func aDeathDuringAnAttemptIsTheAttemptsToMend() {
         var drive = Drive.serving()
         drive.feed(.asked(configPath: nil))

@@ -53,7 +53,7 @@ drive() {
     for pid in $(cat "/proc/$main/task/$main/children"); do kill -KILL "$pid"; done
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         sleep 0.3
-        unit StatusText | grep -q 'serves' && break
+        unit StatusText | grep -qE 'generation [0-9]+ serves' && break
     done
     expect "replaces a killed generation" "$(unit StatusText)" 'generation [0-9]+ serves'
     expect "stays active" "$(unit ActiveState)$(unit NRestarts)" '^active0$'
@@ -61,7 +61,7 @@ drive() {
     kill -KILL "$main"
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         sleep 0.3
-        [ "$(unit MainPID)" != "$main" ] && unit StatusText | grep -q 'serves' && break
+        [ "$(unit MainPID)" != "$main" ] && unit StatusText | grep -qE 'generation [0-9]+ serves' && break
     done
     expect "a killed supervisor is replaced" "$(unit NRestarts)" '^1$'
     expect "its replacement goes on with the kept sockets" "$(unit StatusText)" 'generation [1-9][0-9]* serves'

@@ -381,6 +381,11 @@ struct SupervisorState: Equatable {
             attempt.failure = failure(of: ending)
             return effects + failed()
         }
+        if phase == .awaitingRollback, !generations.contains(where: { $0.state == .draining }) {
+            // Nobody is left who could serve again.
+            phase = .idle
+            return effects + [.cancel(.rollback)] + replace()
+        }
         if gone.isForeign, phase == .idle, serving == nil { return effects + survey(replaces: true) }
         if gone.state == .serving { effects += ending.isClean ? leave() : lost() }
         return effects + (gone.state == .serving ? [] : [.status(line)]) + finishIfEmpty()
