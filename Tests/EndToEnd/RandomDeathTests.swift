@@ -26,6 +26,7 @@ extension EndToEnd {
                     let child = try chain.launch(["--restart-epoch"], environment: FaultySteps.environment())
                     pause(delay)
                     (victim == .child ? child : serving).signal(blow.signal)
+                    let parent = serving
                     let winner = try outlive(s, chain, parent: serving, child: child, victim, blow, what)
                     tally["\(blow) \(victim): \(winner === child ? "new" : winner === serving ? "old" : "older") serves", default: 0] += 1
                     serving = winner
@@ -34,7 +35,10 @@ extension EndToEnd {
                     let wasOnlyOne = victim == .parent && blow == .kill && !child.log.contains("listeners.kept=1")
                     s.check(report.refused == 0 || wasOnlyOne, "\(what): \(report.refused) of \(report.tried) refused\n\(child.tail())")
                     s.checkEqual(report.failed, cut + report.refused, "\(what): \(report.failures)")
-                    if blow == .stop, victim == .parent { s.checkEqual(cut, 0, "\(what): cut though nobody was killed") }
+                    // An older generation whose window is open may have fenced the stopped one: then its connections end as in a kill.
+                    if blow == .stop, victim == .parent, parent.exitStatus() != .signaled(SIGKILL) {
+                        s.checkEqual(cut, 0, "\(what): cut though nobody was killed")
+                    }
                 }
                 print("random deaths: \(tally.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)×" }.joined(separator: ", "))")
                 let next = try chain.launch(["--restart-epoch"])
