@@ -26,8 +26,8 @@ bench: ## measure with the C microbenchmarks (BENCH_FLAGS=--json for JSON)
 bench-peers: build ## the same load through ours, HAProxy, nginx, Envoy and a bare relay (docs/benchmarks.md; PEERS_FLAGS=--help)
 	@Tests/Benchmarks/Peers/run.py $(PEERS_FLAGS)
 demo: build ## restart ten times under load and print what the clients saw
-	@Tests/tools/demo.sh
+	@Tests/tools/optimised.sh demo
 soak: build ## SOAK_SECONDS (1200) of load with a restart every second; memory and descriptors must stay flat
-	@Tests/tools/soak.sh
+	@Tests/tools/optimised.sh soak
 clean: ## remove what was built
 	@rm -rf .build .build-* proxy restarter

@@ -32,7 +32,6 @@ final class Generation {
     var statistics: Statistics?
     var serverStatistics = ServerCounters()
     var engine: Engine?
-    var workersRun = false
     var admin: AdminServer?
     var control: ControlListener?
     var boundControl: ControlSocket?

@@ -86,8 +86,8 @@ extension Generation {
     }
 
     /// A keeper has sent what it has already.
-    func sendHello() { if !isFromKeeper { sendHelloToParent() } }
-    private func sendHelloToParent() {
+    func sendHello() {
+        guard !isFromKeeper else { return }
         faultPoint("child.beforeHello")
         send(HelloMessage(epoch: epoch, pid: pid).packet, to: parent)
         faultPoint("child.afterHello")
@@ -305,7 +305,6 @@ extension Generation {
         if let failure = openAdmin() { return feed(.failed(failure)) }
         do {
             try engine?.start()
-            workersRun = true
             if let parentQueue { try loop.watch(parentQueue.eventFd) { [unowned self] in readParentQueue() } }
         } catch {
             return feed(.failed(.engine(error)))

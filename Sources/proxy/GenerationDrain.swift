@@ -165,7 +165,7 @@ extension Generation {
 
     private func closeEngine() {
         guard let engine else { return }
-        if workersRun, !engine.flushLogs(timeoutMs: 1000) {
+        if !engine.flushLogs(timeoutMs: 1000) {
             log.emit(.warning, "file", "access logs could not be written out within a second")
         }
         self.engine = nil
@@ -190,9 +190,8 @@ extension Generation {
 
     /// A path would outlive us. It is ours to remove only if nobody took it over.
     private func removeControlPath() {
-        guard let boundControl, child == nil, !options.controlSocketName.hasPrefix("@") else { return }
+        guard boundControl != nil, child == nil, !options.controlSocketName.hasPrefix("@") else { return }
         guard controlBlock == nil || controlBlock?.serving == epoch else { return }
-        _ = boundControl
         unlink(options.controlSocketName)
     }
 

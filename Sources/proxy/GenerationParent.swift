@@ -15,7 +15,7 @@ final class ChildGeneration {
     let version: UInt16
     /// Drain progress goes this way; nil where the child does not know the queue.
     let queue: MessageQueue?
-    /// Its statistics block, once it has passed it.
+    /// What it said when it took over.
     var ready = ReadyMessage()
     let beganNs = System.monotonicNs
 

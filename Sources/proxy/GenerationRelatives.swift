@@ -21,10 +21,13 @@ extension Generation {
                 log.emit(.error, "hot_restart", "generation \(relative.epoch) cannot be watched: \(error)")
             }
         }
-        if let parent, machine.serves { try? watchParentAgain(parent) }
+        guard machine.serves, let parent else { return }
+        do {
+            try watchParent()
+        } catch {
+            log.emit(.error, "hot_restart", "generation \(parent.epoch) cannot be watched: \(error)")
+        }
     }
-
-    private func watchParentAgain(_ parent: Relative) throws(CoreError) { try watchParent() }
 
     /// Our child reads them now.
     func unwatchOlder() {
