@@ -72,7 +72,7 @@ extension DecodeContext {
         case .pipe(let path, _): return "pipe " + path
         case .socket(let host, let port):
             guard port != 0, let bytes = Platform.ipBytes(host) else { return nil }
-            return "\(bytes) \(port)"
+            return bytes.map { String($0) }.joined(separator: ".") + " " + String(port)
         }
     }
 }

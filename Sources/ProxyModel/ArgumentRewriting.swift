@@ -17,9 +17,6 @@ public struct ArgumentList: Sendable, Equatable {
 
     /// Options whose value may begin with a dash: a YAML document does ("---"), a log pattern may.
     public static let takingAnyValue: Set<String> = ["--config-yaml", "--log-format"]
-    static let aliases = [
-        "-c": "--config-path", "-l": "--log-level", "-h": "--help", "--allow-unknown-fields": "--allow-unknown-static-fields",
-    ]
 
     /// `arguments`: without the program's own name.
     public init(_ arguments: [String]) {
@@ -42,9 +39,12 @@ public struct ArgumentList: Sendable, Equatable {
 
     public var arguments: [String] { items.flatMap(\.words) }
 
-    /// The same, with values that may begin with a dash joined to their option, so that no parser takes them for options.
+    /// The same in the forms that the argument parser reads right: values that may begin with a dash are joined to their option, or it
+    /// takes them for options; the epoch is apart from its option, or it is overlooked when another option follows (swift-argument-parser
+    /// 1.8.2, options whose value may be left out).
     public var unambiguousArguments: [String] {
         items.flatMap { item in
+            if item.name == "--restart-epoch", let epoch = item.inlineValue { return [item.name, epoch] + item.words.dropFirst() }
             guard Self.takingAnyValue.contains(item.name), item.inlineValue == nil, item.words.count > 1 else { return item.words }
             return ["\(item.name)=\(item.words[1])"] + item.words.dropFirst(2)
         }
@@ -70,12 +70,22 @@ public struct ArgumentList: Sendable, Equatable {
         items[items.count - 1].words.append(word)
     }
 
+    private static func longName(_ name: String) -> String {
+        switch name {
+        case "-c": "--config-path"
+        case "-l": "--log-level"
+        case "-h": "--help"
+        case "--allow-unknown-fields": "--allow-unknown-static-fields"
+        default: name
+        }
+    }
+
     private static func option(_ word: String) -> Item {
         guard let equals = word.firstIndex(of: "=") else {
-            return Item(name: aliases[word] ?? word, inlineValue: nil, words: [word])
+            return Item(name: longName(word), inlineValue: nil, words: [word])
         }
         let name = String(word[..<equals])
-        return Item(name: aliases[name] ?? name, inlineValue: String(word[word.index(after: equals)...]), words: [word])
+        return Item(name: longName(name), inlineValue: String(word[word.index(after: equals)...]), words: [word])
     }
 }
 

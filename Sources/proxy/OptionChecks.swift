@@ -1,80 +1,80 @@
 // What the options mean, alone and together. Messages begin with Envoy's own text where it has one.
 
 extension ServerOptions {
-    /// Check parsed arguments. Values that the parser has let pass as text are read here, so that the message can say what was
+    /// Check what was given. Values that were let pass as text are read here, so that the message can say what was
     /// expected in the words Envoy's users know.
-    init(_ command: ProxyCommand) throws(OptionError) {
-        try readConfiguration(command.source)
-        try readRestart(command.restart)
-        try readDrain(command.drain)
-        concurrency = command.workers.concurrency.map { max($0, 1) }
-        cpusetThreads = command.workers.cpusetThreads
-        try readLog(command.log)
-        try readIdentity(command.identity)
-        withoutEffect = command.ignored.given
+    init(_ given: GivenOptions) throws(OptionError) {
+        try readConfiguration(given)
+        try readRestart(given)
+        try readDrain(given)
+        concurrency = given.concurrency.map { max($0, 1) }
+        cpusetThreads = given.cpusetThreads
+        try readLog(given)
+        try readIdentity(given)
+        withoutEffect = IgnoredOption.allCases.filter(given.ignored.contains).map(\.rawValue)
         try checkTogether()
     }
 
-    private mutating func readConfiguration(_ arguments: ConfigurationArguments) throws(OptionError) {
-        configPath = arguments.configPath
-        configYAML = arguments.configYAML
-        allowUnknownStaticFields = arguments.allowUnknownStaticFields
-        guard let mode = Mode(rawValue: arguments.mode) else {
+    private mutating func readConfiguration(_ given: GivenOptions) throws(OptionError) {
+        configPath = given.configPath
+        configYAML = given.configYAML
+        allowUnknownStaticFields = given.allowUnknownStaticFields
+        guard let mode = Mode(rawValue: given.mode) else {
             throw OptionError(
-                id: "PX-U004", message: "unknown mode '\(arguments.mode)'", remedy: "Give --mode serve, validate or init_only.")
+                id: "PX-U004", message: "unknown mode '\(given.mode)'", remedy: "Give --mode serve, validate or init_only.")
         }
         self.mode = mode
     }
 
-    private mutating func readRestart(_ arguments: RestartArguments) throws(OptionError) {
-        restartEpoch = arguments.restartEpoch ?? .unspecified
-        baseID = arguments.baseID
-        useDynamicBaseID = arguments.useDynamicBaseID
-        baseIDPath = arguments.baseIDPath
-        socketPath = arguments.socketPath
-        guard let bits = UInt32(arguments.socketMode, radix: 8), bits <= 0o7777 else {
+    private mutating func readRestart(_ given: GivenOptions) throws(OptionError) {
+        restartEpoch = given.restartEpoch ?? .unspecified
+        baseID = given.baseID
+        useDynamicBaseID = given.useDynamicBaseID
+        baseIDPath = given.baseIDPath
+        socketPath = given.socketPath
+        guard let bits = UInt32(given.socketMode, radix: 8), bits <= 0o7777 else {
             throw OptionError(
-                id: "PX-U009", message: "invalid socket-mode '\(arguments.socketMode)'",
+                id: "PX-U009", message: "invalid socket-mode '\(given.socketMode)'",
                 remedy: "Give permission bits in octal, for example --socket-mode 600.")
         }
         socketMode = bits
-        disableHotRestart = arguments.disableHotRestart
-        printHotRestartVersion = arguments.hotRestartVersion
-        skipOnNoParent = arguments.skipHotRestartOnNoParent
-        skipParentStats = arguments.skipHotRestartParentStats
-        restartOnHUP = arguments.restartOnHUP
-        maxDrainingGenerations = arguments.maxDrainingGenerations
-        rollbackWindowS = arguments.rollbackWindowS
+        disableHotRestart = given.disableHotRestart
+        printHotRestartVersion = given.hotRestartVersion
+        skipOnNoParent = given.skipHotRestartOnNoParent
+        skipParentStats = given.skipHotRestartParentStats
+        restartOnHUP = given.restartOnHUP
+        maxDrainingGenerations = given.maxDrainingGenerations
+        rollbackWindowS = given.rollbackWindowS
     }
 
-    private mutating func readDrain(_ arguments: DrainArguments) throws(OptionError) {
-        drainTimeS = arguments.drainTimeS
-        if let time = arguments.parentShutdownTimeS {
+    private mutating func readDrain(_ given: GivenOptions) throws(OptionError) {
+        drainTimeS = given.drainTimeS
+        if let time = given.parentShutdownTimeS {
             parentShutdownTimeS = time
             parentShutdownTimeGiven = true
         }
-        guard let strategy = DrainStrategy(rawValue: arguments.drainStrategy) else {
-            let known = arguments.drainStrategy == "handover" ? "This version cannot hand connections over yet; give" : "Give"
+        guard let strategy = DrainStrategy(rawValue: given.drainStrategy) else {
+            let known = given.drainStrategy == "handover" ? "This version cannot hand connections over yet; give" : "Give"
             throw OptionError(
-                id: "PX-U008", message: "unknown drain-strategy '\(arguments.drainStrategy)'",
+                id: "PX-U008", message: "unknown drain-strategy '\(given.drainStrategy)'",
                 remedy: "\(known) --drain-strategy gradual or immediate.")
         }
         drainStrategy = strategy
     }
 
-    private mutating func readLog(_ arguments: LogArguments) throws(OptionError) {
-        logLevel = try Self.level(arguments.logLevel, option: "--log-level")
-        if let list = arguments.componentLogLevel { componentLogLevels = try Self.componentLevels(list) }
+    private mutating func readLog(_ given: GivenOptions) throws(OptionError) {
+        logLevel = try Self.level(given.logLevel, option: "--log-level")
+        if let list = given.componentLogLevel { componentLogLevels = try Self.componentLevels(list) }
         do {
-            logFormat = try LogFormat(arguments.logFormat)
+            logFormat = try LogFormat(given.logFormat)
         } catch {
             throw OptionError(id: "PX-U013", message: error.message, remedy: LogFormatError.remedy)
         }
-        logFormatText = arguments.logFormat
-        logFormatEscaped = arguments.logFormatEscaped
-        logPath = arguments.logPath
-        fileFlushIntervalMs = arguments.fileFlushIntervalMsec
-        fileFlushMinSizeKB = arguments.fileFlushMinSizeKB
+        logFormatText = given.logFormat
+        logFormatEscaped = given.logFormatEscaped
+        logPath = given.logPath
+        fileFlushIntervalMs = given.fileFlushIntervalMsec
+        fileFlushMinSizeKB = given.fileFlushMinSizeKB
         guard fileFlushIntervalMs > 0, fileFlushMinSizeKB <= 64 * 1024 else {
             throw OptionError(
                 id: "PX-U015", message: "access-log flush settings are out of range",
@@ -87,18 +87,18 @@ extension ServerOptions {
         }
     }
 
-    private mutating func readIdentity(_ arguments: IdentityArguments) throws(OptionError) {
-        adminAddressPath = arguments.adminAddressPath
-        guard let version = AddressVersion(rawValue: arguments.localAddressIPVersion) else {
+    private mutating func readIdentity(_ given: GivenOptions) throws(OptionError) {
+        adminAddressPath = given.adminAddressPath
+        guard let version = AddressVersion(rawValue: given.localAddressIPVersion) else {
             throw OptionError(
-                id: "PX-U006", message: "unknown IP address version '\(arguments.localAddressIPVersion)'",
+                id: "PX-U006", message: "unknown IP address version '\(given.localAddressIPVersion)'",
                 remedy: "Give --local-address-ip-version v4 or v6.")
         }
         localAddressVersion = version
-        serviceCluster = arguments.serviceCluster
-        serviceNode = arguments.serviceNode
-        serviceZone = arguments.serviceZone
-        for text in arguments.statsTag { statsTags.append(try StatsTag(text)) }
+        serviceCluster = given.serviceCluster
+        serviceNode = given.serviceNode
+        serviceZone = given.serviceZone
+        for text in given.statsTag { statsTags.append(try StatsTag(text)) }
     }
 
     // MARK: - Options together

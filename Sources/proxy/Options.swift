@@ -1,6 +1,7 @@
 import ArgumentParser
 
-// The options as words: names, help, and values as far as the parser checks them. What they mean together is in OptionChecks.swift.
+// The options as words: names, help, and values as far as the parser checks them. What was read is a `GivenOptions`; what it means is in
+// OptionChecks.swift. PlainCommandLine.swift reads the same options without the parser: a test holds the two to each other.
 
 extension RestartEpoch: ExpressibleByArgument {
     init?(argument: String) {
@@ -21,12 +22,19 @@ struct ConfigurationArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "serve; validate (check the configuration, change nothing, exit); init_only (start up, then exit).", valueName: "mode"))
-    var mode = "serve"
+    var mode = GivenOptions.defaults.mode
 
     @Flag(
         name: [.customLong("allow-unknown-static-fields"), .customLong("allow-unknown-fields")],
         help: "Turn unknown fields of the configuration into warnings.")
     var allowUnknownStaticFields = false
+
+    func note(in given: inout GivenOptions) {
+        given.configPath = configPath
+        given.configYAML = configYAML
+        given.mode = mode
+        given.allowUnknownStaticFields = allowUnknownStaticFields
+    }
 }
 
 struct RestartArguments: ParsableArguments {
@@ -38,7 +46,7 @@ struct RestartArguments: ParsableArguments {
     var restartEpoch: RestartEpoch?
 
     @Option(name: .customLong("base-id"), help: ArgumentHelp("Tells apart servers that run side by side on one machine.", valueName: "id"))
-    var baseID: UInt32 = 0
+    var baseID = GivenOptions.defaults.baseID
 
     @Flag(name: .customLong("use-dynamic-base-id"), help: "Choose a base id nobody uses (first generation only).")
     var useDynamicBaseID = false
@@ -47,10 +55,10 @@ struct RestartArguments: ParsableArguments {
     var baseIDPath: String?
 
     @Option(help: ArgumentHelp("Where generations meet: a path, or an abstract name with a leading @.", valueName: "path"))
-    var socketPath = "@proxy_domain_socket"
+    var socketPath = GivenOptions.defaults.socketPath
 
     @Option(help: ArgumentHelp("Permission bits of --socket-path where it is a file, octal.", valueName: "mode"))
-    var socketMode = "600"
+    var socketMode = GivenOptions.defaults.socketMode
 
     @Flag(help: "No control socket, nothing shared with other generations; a cold start.")
     var disableHotRestart = false
@@ -68,26 +76,48 @@ struct RestartArguments: ParsableArguments {
     var restartOnHUP = false
 
     @Option(help: ArgumentHelp("Older generations that may drain at a time; above that the oldest is ended.", valueName: "n"))
-    var maxDrainingGenerations: UInt32 = 8
+    var maxDrainingGenerations = GivenOptions.defaults.maxDrainingGenerations
 
     @Option(
         name: .customLong("rollback-window-s"),
         help: ArgumentHelp("How long an empty parent stays to serve again if the child dies.", valueName: "s"))
-    var rollbackWindowS: UInt32 = 5
+    var rollbackWindowS = GivenOptions.defaults.rollbackWindowS
+
+    func note(in given: inout GivenOptions) {
+        given.restartEpoch = restartEpoch
+        given.baseID = baseID
+        given.useDynamicBaseID = useDynamicBaseID
+        given.baseIDPath = baseIDPath
+        given.socketPath = socketPath
+        given.socketMode = socketMode
+        given.disableHotRestart = disableHotRestart
+        given.hotRestartVersion = hotRestartVersion
+        given.skipHotRestartOnNoParent = skipHotRestartOnNoParent
+        given.skipHotRestartParentStats = skipHotRestartParentStats
+        given.restartOnHUP = restartOnHUP
+        given.maxDrainingGenerations = maxDrainingGenerations
+        given.rollbackWindowS = rollbackWindowS
+    }
 }
 
 struct DrainArguments: ParsableArguments {
     @Option(name: .customLong("drain-time-s"), help: ArgumentHelp("Time that connections have to end by themselves.", valueName: "s"))
-    var drainTimeS: UInt32 = 900
+    var drainTimeS = GivenOptions.defaults.drainTimeS
 
     @Option(help: ArgumentHelp("gradual (spread over the drain time) or immediate.", valueName: "strategy"))
-    var drainStrategy = "gradual"
+    var drainStrategy = GivenOptions.defaults.drainStrategy
 
     @Option(
         name: .customLong("parent-shutdown-time-s"),
         help: ArgumentHelp(
             "End the parent by force this long after the take-over. (default: 60 after the end of the drain time)", valueName: "s"))
     var parentShutdownTimeS: UInt32?
+
+    func note(in given: inout GivenOptions) {
+        given.drainTimeS = drainTimeS
+        given.drainStrategy = drainStrategy
+        given.parentShutdownTimeS = parentShutdownTimeS
+    }
 }
 
 struct WorkerArguments: ParsableArguments {
@@ -96,18 +126,23 @@ struct WorkerArguments: ParsableArguments {
 
     @Flag(help: "Count only the processors of the cpuset for --concurrency (always so here).")
     var cpusetThreads = false
+
+    func note(in given: inout GivenOptions) {
+        given.concurrency = concurrency
+        given.cpusetThreads = cpusetThreads
+    }
 }
 
 struct LogArguments: ParsableArguments {
     @Option(
         name: [.customShort("l"), .long], help: ArgumentHelp("trace, debug, info, warning, error, critical or off.", valueName: "level"))
-    var logLevel = "info"
+    var logLevel = GivenOptions.defaults.logLevel
 
     @Option(help: ArgumentHelp("Levels of single components, for example upstream:debug,config:trace.", valueName: "list"))
     var componentLogLevel: String?
 
     @Option(help: ArgumentHelp("text, json, or a spdlog pattern with the flags docs/operations.md lists.", valueName: "format"))
-    var logFormat = "text"
+    var logFormat = GivenOptions.defaults.logFormat
 
     @Option(help: ArgumentHelp("Log to this file (reopened on SIGUSR1) rather than to stderr.", valueName: "file"))
     var logPath: String?
@@ -116,11 +151,21 @@ struct LogArguments: ParsableArguments {
     var logFormatEscaped = false
 
     @Option(help: ArgumentHelp("How often access logs are written out.", valueName: "ms"))
-    var fileFlushIntervalMsec: UInt32 = 10_000
+    var fileFlushIntervalMsec = GivenOptions.defaults.fileFlushIntervalMsec
 
     @Option(
         name: .customLong("file-flush-min-size-kb"), help: ArgumentHelp("Write an access log out when this much waits.", valueName: "KiB"))
-    var fileFlushMinSizeKB: UInt32 = 64
+    var fileFlushMinSizeKB = GivenOptions.defaults.fileFlushMinSizeKB
+
+    func note(in given: inout GivenOptions) {
+        given.logLevel = logLevel
+        given.componentLogLevel = componentLogLevel
+        given.logFormat = logFormat
+        given.logPath = logPath
+        given.logFormatEscaped = logFormatEscaped
+        given.fileFlushIntervalMsec = fileFlushIntervalMsec
+        given.fileFlushMinSizeKB = fileFlushMinSizeKB
+    }
 }
 
 struct IdentityArguments: ParsableArguments {
@@ -130,7 +175,7 @@ struct IdentityArguments: ParsableArguments {
     @Option(
         name: .customLong("local-address-ip-version"),
         help: ArgumentHelp("v4 or v6: which of this machine's addresses to report as ours.", valueName: "version"))
-    var localAddressIPVersion = "v4"
+    var localAddressIPVersion = GivenOptions.defaults.localAddressIPVersion
 
     @Option(help: ArgumentHelp("In place of the configuration's node.cluster.", valueName: "name"))
     var serviceCluster: String?
@@ -143,6 +188,15 @@ struct IdentityArguments: ParsableArguments {
 
     @Option(help: ArgumentHelp("Label on every statistic of /stats/prometheus; may be repeated.", valueName: "tag:value"))
     var statsTag: [String] = []
+
+    func note(in given: inout GivenOptions) {
+        given.adminAddressPath = adminAddressPath
+        given.localAddressIPVersion = localAddressIPVersion
+        given.serviceCluster = serviceCluster
+        given.serviceNode = serviceNode
+        given.serviceZone = serviceZone
+        given.statsTag = statsTag
+    }
 }
 
 /// Envoy's options that have nothing to act on here.
@@ -156,16 +210,14 @@ struct IgnoredArguments: ParsableArguments {
     @Flag(help: "Use --component-log-level.") var enableFineGrainLogging = false
     @Flag(help: "No stack traces are logged.") var logStacktraceSingleEntry = false
 
-    var given: [String] {
-        var names: [String] = []
-        if rejectUnknownDynamicFields { names.append("--reject-unknown-dynamic-fields") }
-        if ignoreUnknownDynamicFields { names.append("--ignore-unknown-dynamic-fields") }
-        if disableExtensions != nil { names.append("--disable-extensions") }
-        if enableMutexTracing { names.append("--enable-mutex-tracing") }
-        if enableCoreDump { names.append("--enable-core-dump") }
-        if skipDeprecatedLogs { names.append("--skip-deprecated-logs") }
-        if enableFineGrainLogging { names.append("--enable-fine-grain-logging") }
-        if logStacktraceSingleEntry { names.append("--log-stacktrace-single-entry") }
-        return names
+    func note(in given: inout GivenOptions) {
+        if rejectUnknownDynamicFields { given.ignored.insert(.rejectUnknownDynamicFields) }
+        if ignoreUnknownDynamicFields { given.ignored.insert(.ignoreUnknownDynamicFields) }
+        if disableExtensions != nil { given.ignored.insert(.disableExtensions) }
+        if enableMutexTracing { given.ignored.insert(.enableMutexTracing) }
+        if enableCoreDump { given.ignored.insert(.enableCoreDump) }
+        if skipDeprecatedLogs { given.ignored.insert(.skipDeprecatedLogs) }
+        if enableFineGrainLogging { given.ignored.insert(.enableFineGrainLogging) }
+        if logStacktraceSingleEntry { given.ignored.insert(.logStacktraceSingleEntry) }
     }
 }

@@ -42,6 +42,19 @@ struct ProxyCommand: ParsableCommand {
         }
     }
 
+    /// What the parser has read.
+    var given: GivenOptions {
+        var given = GivenOptions()
+        source.note(in: &given)
+        restart.note(in: &given)
+        drain.note(in: &given)
+        workers.note(in: &given)
+        log.note(in: &given)
+        identity.note(in: &given)
+        ignored.note(in: &given)
+        return given
+    }
+
     enum Outcome {
         case run(ServerOptions)
         case print(String)
@@ -53,16 +66,22 @@ struct ProxyCommand: ParsableCommand {
         do {
             let list = ArgumentList(arguments)
             try checkForm(list)
-            let command: ProxyCommand
-            do {
-                command = try ProxyCommand.parse(list.unambiguousArguments)
-            } catch  where exitCode(for: error).isSuccess {
-                return .print(fullMessage(for: error) + "\n")
-            } catch {
-                throw OptionError(id: "PX-U001", message: message(for: error), remedy: "`proxy --help` lists all options.")
+            let given: GivenOptions
+            if let plain = GivenOptions(plain: list) {
+                given = plain
+            } else {
+                let command: ProxyCommand
+                do {
+                    command = try ProxyCommand.parse(list.unambiguousArguments)
+                } catch  where exitCode(for: error).isSuccess {
+                    return .print(fullMessage(for: error) + "\n")
+                } catch {
+                    throw OptionError(id: "PX-U001", message: message(for: error), remedy: "`proxy --help` lists all options.")
+                }
+                if command.version { return .print(ProductVersion.text(program: CommandLine.arguments.first ?? "proxy")) }
+                given = command.given
             }
-            if command.version { return .print(ProductVersion.text(program: CommandLine.arguments.first ?? "proxy")) }
-            let options = try ServerOptions(command)
+            let options = try ServerOptions(given)
             if options.printHotRestartVersion {
                 return .print(hotRestartVersion(capabilities: Server.capabilities, disabled: options.disableHotRestart) + "\n")
             }

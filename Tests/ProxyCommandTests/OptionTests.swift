@@ -130,6 +130,7 @@ struct OptionTests {
     func epoch(arguments: [String], epoch: RestartEpoch) throws {
         #expect(try options(arguments).restartEpoch == epoch)
         #expect(try options(["--concurrency", "1"] + arguments).restartEpoch == epoch)
+        #expect(try options(arguments + ["--concurrency", "1"]).restartEpoch == epoch)
     }
 
     @Test(
