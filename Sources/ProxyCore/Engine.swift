@@ -99,6 +99,11 @@ public final class Engine {
         }
     }
     public func markRemoved(_ index: UInt32) { px_engine_mark_removed(handle, index) }
+    public func rememberOptions(_ names: [SocketOptionName]) throws(CoreError) {
+        let raw = names.prefix(SocketOptionName.limit).map { px_option_name(level: $0.level, name: $0.name) }
+        let result = px_engine_remember_options(handle, raw, UInt32(raw.count))
+        guard result == 0 else { throw CoreError(code: result, call: "remember socket options") }
+    }
     public func clearMarks() { px_engine_clear_marks(handle) }
 
     /// Parent side: further sockets for an address of ours. Lent descriptors.

@@ -72,7 +72,7 @@ public enum MessageType {
     public static let inheritance: UInt16 = 5
     /// parent → child: nothing more comes; says how many sockets were sent.
     public static let inheritanceEnd: UInt16 = 6
-    /// child → parent: own statistics block.
+    /// child → parent: own statistics block, and which socket options it will set.
     public static let childBlock: UInt16 = 7
     /// child → parent: make further sockets for an address.
     public static let makeSockets: UInt16 = 8
@@ -131,6 +131,8 @@ public enum Tag {
     public static let restartCount: UInt16 = 22
     /// Whether the child was given --parent-shutdown-time-s.
     public static let parentShutdownGiven: UInt16 = 23
+    /// Socket options that the child will set: see SocketOptionName.
+    public static let socketOptions: UInt16 = 24
 }
 
 public enum InheritedKind: UInt8 {

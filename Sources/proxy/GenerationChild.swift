@@ -252,6 +252,7 @@ extension Generation {
         do {
             var block = Packet(type: MessageType.childBlock)
             block.descriptors = [try .copy(of: statistics.fd)]
+            block.put(Tag.socketOptions, SocketOptionName.bytes(configuration.socketOptionNames))
             send(block, to: parent)
         } catch {
             return feed(.failed(.controlSocket(error, name: options.controlSocketName)))

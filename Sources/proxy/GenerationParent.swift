@@ -220,6 +220,7 @@ extension Generation {
         case MessageType.childBlock:
             faultPoint("parent.childBlock")
             attachBlocks(packet.descriptors)
+            rememberOptions(packet.bytes(Tag.socketOptions).map(SocketOptionName.parse) ?? [])
         case MessageType.makeSockets: try makeSockets(packet, child)
         case MessageType.ready:
             // Believed, it would leave nobody accepting.
@@ -233,6 +234,15 @@ extension Generation {
         case MessageType.drainNow: feed(.drainNow)
         case MessageType.bye: feed(.childBye(ByeWord(rawValue: ByeMessage(packet).reason.rawValue) ?? .failed))
         default: break
+        }
+    }
+
+    /// They act on our sockets too, so a child that fails must not leave them behind.
+    private func rememberOptions(_ names: [SocketOptionName]) {
+        do {
+            try engine?.rememberOptions(names)
+        } catch {
+            log.emit(.warning, "hot_restart", "should the new generation fail, the socket options that it sets stay as they are: \(error)")
         }
     }
 

@@ -141,6 +141,27 @@ extension EndToEnd {
             }
         }
 
+        /// Socket options act on every holder of a socket, so the parent's are not its own once the child has listened.
+        @Test(arguments: ["child.beforeWord=kill", "child.serving=kill"])
+        func socketOptionsOfAChildThatFailsGoWithIt(_ fault: String) throws {
+            try scenario("socket options, \(fault)", seconds: 60) { s in
+                let (chain, echo) = try s.faultyChain(["--concurrency", "1"])
+                let parent = try chain.start()
+                let small = "socket_options: [{ level: 6, name: 2, int_value: 1000 }, { level: 1, name: 8, int_value: 100000 }]"
+                try chain.reconfigure(ConfigText(admin: chain.admin.endpoint, listeners: [.init("echo", [echo], extra: small)]))
+                _ = try chain.restartInVain(environment: FaultySteps.environment([fault]))
+                try parent.waitForLog(fault.hasPrefix("child.serving") ? "rolled back" : "restart failed", within: 10)
+                try eventually("the parent to serve") { chain.admin.servingEpoch() == 0 }
+                let after = try TestSocket(echo)
+                try after.echo()
+                let size = try after.segmentSize()
+                s.check(size > 1000, "segment size offered after the failed restart: \(size)")
+                try chain.restart()
+                s.check(try TestSocket(echo).segmentSize() <= 1000, "segment size offered by a generation that does not fail")
+                try chain.stop()
+            }
+        }
+
         @Test func aDuplicateAddressIsAnErrorOfTheConfigurationAndChangesNothing() throws {
             try scenario("duplicate address", seconds: 30) { s in
                 let (chain, echo) = try s.echoChain()

@@ -98,6 +98,15 @@ public final class TestSocket {
         return all
     }
 
+    /// The largest segment that may be sent, in bytes: what the server has offered (TCP_MAXSEG).
+    public func segmentSize() throws -> Int32 {
+        var size: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        let code = getsockopt(fd, Int32(IPPROTO_TCP), TCP_MAXSEG, &size, &length)
+        guard code == 0 else { throw HarnessError("TCP_MAXSEG: \(Self.error(errno))") }
+        return size
+    }
+
     public func shutdownWrite() { shutdown(fd, Int32(SHUT_WR)) }
 
     /// One verified exchange with an echoing server.

@@ -191,6 +191,10 @@ void px_engine_mark_removed(px_engine *engine, uint32_t index) {
     if (index < engine->sockets.count) atomic_store(&engine->sockets.items[index]->removed, true);
 }
 
+int px_engine_remember_options(px_engine *engine, const struct px_option_name *names, uint32_t count) {
+    return px_sockets_remember_options(&engine->sockets, names, count);
+}
+
 void px_engine_clear_marks(px_engine *engine) { px_sockets_clear_marks(&engine->sockets); }
 
 int px_engine_make_sockets(px_engine *engine, const struct px_addr *addr, uint32_t count, int32_t *fds) {

@@ -43,6 +43,7 @@ int px_sockets_init(struct px_sockets *sockets, struct px_plan *plan, uint32_t w
 static void free_sockets(struct px_socket **items, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         if (items[i]->fd >= 0) close(items[i]->fd);
+        free(items[i]->saved);
         free(items[i]);
     }
     free(items);
@@ -290,6 +291,37 @@ int px_sockets_make(struct px_sockets *sockets, const struct px_addr *addr, uint
 
 // ---- failed children --------------------------------------------------------------------------------------------------------
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72  // Linux 5.15: which buffer sizes were set by hand and no longer grow by themselves (socket(7))
+#endif
+
+// Options act on every holder of a socket, and a child sets its own when it takes over (docs/design/0002). The values it replaces are
+// kept here, because only we are there when it has died. Setting a buffer size sets a lock beside it, which has to be put back after it:
+// the first in the list is the last to be restored.
+static int remember_options(struct px_socket *socket, const struct px_option_name *names, uint32_t count) {
+    static const struct px_option_name lock = {SOL_SOCKET, SO_BUF_LOCK};
+    struct px_saved_option *saved = calloc(count + 1, sizeof *saved);
+    if (!saved) return -ENOMEM;
+    free(socket->saved);
+    socket->saved = saved;
+    socket->saved_count = px_sock_save_options(socket->fd, &lock, 1, saved);
+    socket->saved_count += px_sock_save_options(socket->fd, names, count, saved + socket->saved_count);
+    return 0;
+}
+
+int px_sockets_remember_options(struct px_sockets *sockets, const struct px_option_name *names, uint32_t count) {
+    int error = count <= PX_OPTION_NAMES_MAX ? 0 : -E2BIG;
+    for (uint32_t i = 0; error == 0 && i < sockets->count; i++) error = remember_options(sockets->items[i], names, count);
+    return error;
+}
+
+static void restore_options(struct px_socket *socket) {
+    px_sock_restore_options(socket->fd, socket->saved, socket->saved_count);
+    free(socket->saved);
+    socket->saved = NULL;
+    socket->saved_count = 0;
+}
+
 // Forget extras that do not listen: nobody can have connected to them.
 static void drop_silent_extras(struct px_sockets *sockets) {
     uint32_t kept = 0;
@@ -306,7 +338,10 @@ static void drop_silent_extras(struct px_sockets *sockets) {
 }
 
 void px_sockets_clear_marks(struct px_sockets *sockets) {
-    for (uint32_t i = 0; i < sockets->count; i++) atomic_store(&sockets->items[i]->removed, false);
+    for (uint32_t i = 0; i < sockets->count; i++) {
+        atomic_store(&sockets->items[i]->removed, false);
+        restore_options(sockets->items[i]);
+    }
     drop_silent_extras(sockets);
 }
 
@@ -336,6 +371,7 @@ static int restore_one(struct px_socket *socket, struct px_detail *detail) {
     if (error < 0) return error;
     atomic_store(&socket->shut, false);
     atomic_store(&socket->removed, false);
+    restore_options(socket);
     return listen_one(socket, true, detail);
 }
 

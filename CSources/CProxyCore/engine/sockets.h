@@ -24,6 +24,8 @@ struct px_socket {
     struct px_addr addr;       // place->addr, but for one made for a child's more specific address
     uint32_t worker_index;     // as it is labelled; who accepts is worked out at accept_start
     bool inherited;
+    struct px_saved_option *saved;  // what a child may change, as it was; owned, NULL for none
+    size_t saved_count;
     atomic_bool removed;       // the child did not keep it: accepted from until empty, then shut down. Owner writes
     atomic_bool shut;          // that was done. Workers set it; the owner clears it while no worker accepts
 };
@@ -42,8 +44,8 @@ struct px_sockets {
 
 int px_sockets_init(struct px_sockets *sockets, struct px_plan *plan, uint32_t workers);
 void px_sockets_deinit(struct px_sockets *sockets);
-// Rollback: removed sockets listen again, extras that listen are adopted, our options are applied again. What fails is logged and
-// the rest goes on. No worker may be accepting.
+// Rollback: removed sockets listen again, extras that listen are adopted, options are as they were before the child. What fails is
+// logged and the rest goes on. No worker may be accepting.
 void px_sockets_restore(struct px_sockets *sockets);
 
 // As px_engine.h says of px_engine_….
@@ -53,6 +55,7 @@ int px_sockets_adopt_extra(struct px_sockets *sockets, const struct px_addr *add
 int px_sockets_open(struct px_sockets *sockets, bool cold, struct px_detail *detail);
 int px_sockets_listen(struct px_sockets *sockets, struct px_detail *detail);
 int px_sockets_make(struct px_sockets *sockets, const struct px_addr *addr, uint32_t count, int32_t *fds);
+int px_sockets_remember_options(struct px_sockets *sockets, const struct px_option_name *names, uint32_t count);
 void px_sockets_clear_marks(struct px_sockets *sockets);
 
 #endif

@@ -74,7 +74,10 @@ PX_API uint32_t px_engine_socket_count(const px_engine *engine);
 PX_API PX_MUST_USE int px_engine_socket(const px_engine *engine, uint32_t index, struct px_socket_label *label);  ///< returns the fd
 /// The child did not keep socket `index`.
 PX_API void px_engine_mark_removed(px_engine *engine, uint32_t index);
-/// Forget all such marks and forget extra sockets that do not listen (a failed child).
+/// A child will set these options on our sockets when it takes over: note their present values, in place of what was noted before, so
+/// that px_engine_clear_marks and a rollback can put them back. At most PX_OPTION_NAMES_MAX. 0 or -errno.
+PX_API PX_MUST_USE int px_engine_remember_options(px_engine *engine, const struct px_option_name *names, uint32_t count);
+/// Forget all such marks and forget extra sockets that do not listen (a failed child); put options back that it has changed.
 PX_API void px_engine_clear_marks(px_engine *engine);
 /// Parent side: make up to `count` further sockets for `addr` (which must be, or be covered by, an address of ours), bound and
 /// not listening, with SO_REUSEPORT set on all of the group. Keeps a copy of each. Returns how many stand in `fds` (the

@@ -132,6 +132,10 @@ struct px_socket_option {
     const uint8_t *PX_NULLABLE bytes;
     size_t length;
 };
+enum { PX_OPTION_NAMES_MAX = 64 };
+struct px_option_name {
+    int32_t level, name;
+};
 /// Socket option for all addresses (`address` < 0) or one. Applied to new sockets in `state`, to inherited ones at take-over.
 PX_API PX_MUST_USE int px_plan_add_socket_option(px_plan *plan, uint32_t listener, int32_t address, const struct px_socket_option *option);
 

@@ -51,8 +51,9 @@ int px_sock_adopt_flags(int fd);
 
 // Apply those of `state` (all states if `state` < 0). Stops at the first that fails.
 int px_sock_apply_options(int fd, const struct px_socket_option *options, size_t count, int state, struct px_detail *detail);
-// Read the present values of `options` into `saved` (room for `count`); those that cannot be read are left out. Returns how many.
-size_t px_sock_save_options(int fd, const struct px_socket_option *options, size_t count, struct px_saved_option *saved);
+// Read the present values of `names` into `saved` (room for `count`); those that cannot be read are left out. Returns how many.
+size_t px_sock_save_options(int fd, const struct px_option_name *names, size_t count, struct px_saved_option *saved);
+// Set those whose value has changed since. What cannot be put back is logged.
 void px_sock_restore_options(int fd, const struct px_saved_option *saved, size_t count);
 
 // ---- upstream connections ---------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 // An option of an inherited socket acts on every process that holds it at once, so these run only at a take-over. No state; any
 // thread.
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,36 +39,50 @@ int px_sock_apply_options(int fd, const struct px_socket_option *options, size_t
     return 0;
 }
 
-size_t px_sock_save_options(int fd, const struct px_socket_option *options, size_t count, struct px_saved_option *saved) {
+// 0, or -errno where the option cannot be read or is longer than the slot.
+static int read_option(int fd, int32_t level, int32_t name, struct px_saved_option *out) {
+    socklen_t length = sizeof out->bytes;
+    *out = (struct px_saved_option){.level = level, .name = name};
+    if (getsockopt(fd, level, name, out->bytes, &length) != 0) return -errno;
+    out->length = (uint32_t)length;
+    return length < sizeof out->bytes ? 0 : -EMSGSIZE;
+}
+
+size_t px_sock_save_options(int fd, const struct px_option_name *names, size_t count, struct px_saved_option *saved) {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        struct px_saved_option *slot = &saved[kept];
-        socklen_t length = sizeof slot->bytes;
-        slot->level = options[i].level;
-        slot->name = options[i].name;
-        if (getsockopt(fd, slot->level, slot->name, slot->bytes, &length) != 0) continue;
-        slot->length = (uint32_t)length;
-        kept++;
+        if (read_option(fd, names[i].level, names[i].name, &saved[kept]) == 0) kept++;
     }
     return kept;
 }
 
-// The kernel reports a buffer size doubled (socket(7)); set as read it would double with every rollback.
-static bool is_buffer_size(const struct px_saved_option *saved) {
-    return saved->level == SOL_SOCKET && (saved->name == SO_SNDBUF || saved->name == SO_RCVBUF) && saved->length == sizeof(int);
+static bool is_unchanged(int fd, const struct px_saved_option *saved) {
+    struct px_saved_option now;
+    return read_option(fd, saved->level, saved->name, &now) == 0 && now.length == saved->length &&
+           memcmp(now.bytes, saved->bytes, now.length) == 0;
+}
+
+// What has to be set to have `value` read again. A buffer size is reported doubled (socket(7)). A socket without TCP_MAXSEG reports
+// TCP_MSS_DEFAULT, and 0 unsets it (do_tcp_getsockopt, tcp_sock_set_maxseg).
+static int value_to_set(const struct px_saved_option *saved, int value) {
+    if (saved->level == SOL_SOCKET && (saved->name == SO_SNDBUF || saved->name == SO_RCVBUF)) return value / 2;
+    if (saved->level == IPPROTO_TCP && saved->name == TCP_MAXSEG && value == (int)TCP_MSS_DEFAULT) return 0;
+    return value;
+}
+
+static void restore_option(int fd, struct px_saved_option option) {
+    int value;
+    if (option.length == sizeof value) {
+        memcpy(&value, option.bytes, sizeof value);
+        value = value_to_set(&option, value);
+        memcpy(option.bytes, &value, sizeof value);
+    }
+    if (setsockopt(fd, option.level, option.name, option.bytes, option.length) == 0) return;
+    px_log(PX_WARNING, "config", "socket option level %d, name %d could not be put back: %s", option.level, option.name, px_error_name(errno));
 }
 
 void px_sock_restore_options(int fd, const struct px_saved_option *saved, size_t count) {
     while (count-- > 0) {  // backwards: where an option was saved twice, the first value is the original
-        struct px_saved_option option = saved[count];
-        if (is_buffer_size(&option)) {
-            int value;
-            memcpy(&value, option.bytes, sizeof value);
-            value /= 2;
-            memcpy(option.bytes, &value, sizeof value);
-        }
-        if (setsockopt(fd, option.level, option.name, option.bytes, option.length) != 0)
-            px_log(PX_WARNING, "config", "socket option level %d, name %d could not be put back: %s", option.level, option.name,
-                px_error_name(errno));
+        if (!is_unchanged(fd, &saved[count])) restore_option(fd, saved[count]);
     }
 }

@@ -2,6 +2,8 @@
 // passed as a link would pass them. The control block says who serves.
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -213,6 +215,44 @@ TEST(failed_child_changes_nothing) {
     use(port, 50);
     rig_end(&parent);
     px_control_block_destroy(control);
+}
+
+static void expect_options(int fd, int segment, int buffer, int lock) {
+    int values[3];
+    const int names[3][2] = {{IPPROTO_TCP, TCP_MAXSEG}, {SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, 72 /* SO_BUF_LOCK */}};
+    for (int i = 0; i < 3; i++) {
+        socklen_t length = sizeof values[i];
+        ASSERT_OK(getsockopt(fd, names[i][0], names[i][1], &values[i], &length));
+    }
+    ASSERT_EQ(values[0], segment);
+    ASSERT_EQ(values[1], buffer);
+    ASSERT_EQ(values[2], lock);
+}
+
+// Also what goes with them: a buffer of a given size no longer grows, until the lock that says so is gone.
+TEST(options_that_a_failed_child_has_set_are_put_back) {
+    struct rig parent;
+    const struct px_option_name names[] = {{IPPROTO_TCP, TCP_MAXSEG}, {SOL_SOCKET, SO_RCVBUF}};
+    struct px_option_name too_many[PX_OPTION_NAMES_MAX + 1] = {{0}};
+    struct px_socket_label label;
+    int segment = 1000, buffer = 50000;
+    begin_echo(&parent, 1, 0, NULL, true, 0);
+    rig_serve(&parent, true);
+    int fd = (int)ASSERT_OK(px_engine_socket(parent.engine, 0, &label)), size;
+    socklen_t length = sizeof size;
+    ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, &length));
+    for (int child = 0; child < 2; child++) {
+        ASSERT_OK(px_engine_remember_options(parent.engine, names, 2));
+        ASSERT_OK(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment));
+        ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer));
+        expect_options(fd, segment, 2 * buffer, 2);
+        px_engine_clear_marks(parent.engine);
+        expect_options(fd, 536, size, 0);
+    }
+    px_engine_clear_marks(parent.engine);
+    ASSERT_EQ(px_engine_remember_options(parent.engine, too_many, PX_OPTION_NAMES_MAX + 1), -E2BIG);
+    use(rig_port(&parent, 0), 3);
+    rig_end(&parent);
 }
 
 // ---- who serves ----------------------------------------------------------------------------------------------------------------

@@ -292,11 +292,11 @@ TEST(sock_options_are_put_back_as_they_were) {
     struct px_socket_option options[] = {
         {.level = IPPROTO_TCP, .name = TCP_KEEPIDLE, .is_int = true, .int_value = 77},
         {.level = SOL_SOCKET, .name = SO_RCVBUF, .is_int = true, .int_value = 32768},
-        {.level = SOL_SOCKET, .name = 9999, .is_int = true},
     };
     int idle = option_int(fd, IPPROTO_TCP, TCP_KEEPIDLE), buffer = option_int(fd, SOL_SOCKET, SO_RCVBUF);
+    struct px_option_name names[] = {{IPPROTO_TCP, TCP_KEEPIDLE}, {SOL_SOCKET, SO_RCVBUF}, {SOL_SOCKET, 9999}};
     struct px_saved_option saved[3];
-    size_t count = px_sock_save_options(fd, options, 3, saved);
+    size_t count = px_sock_save_options(fd, names, 3, saved);
     ASSERT_EQ(count, 2);
     ASSERT_EQ(px_sock_apply_options(fd, options, 2, -1, NULL), 0);
     ASSERT_EQ(option_int(fd, IPPROTO_TCP, TCP_KEEPIDLE), 77);
