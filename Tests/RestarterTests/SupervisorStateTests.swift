@@ -266,6 +266,14 @@ struct SupervisorDeathTests {
         #expect(drive.feed(.ended(pid: 108, crash)).last == .locate)
     }
 
+    /// Else the time that its successor takes to come up would count as time that it has served.
+    @Test func aGenerationThatHasDiedIsNotSteadyLater() {
+        var drive = Drive.serving()
+        #expect(drive.feed(.ended(pid: 100, crash)).contains(.cancel(.steady)))
+        drive.serve(pid: 101, epoch: 0)
+        #expect(drive.effects.arms(.steady) == SupervisorState.steadyMs)
+    }
+
     @Test func aReplacementThatFailsIsTriedAgain() {
         var drive = Drive.serving()
         drive.feed(.ended(pid: 100, crash))

@@ -386,6 +386,8 @@ struct SupervisorState: Equatable {
             phase = .idle
             return effects + [.cancel(.rollback)] + replace()
         }
+        // It did not last: what counts from now on is how long the next one does.
+        if gone.state == .serving { effects.append(.cancel(.steady)) }
         if gone.isForeign, phase == .idle, serving == nil { return effects + survey(replaces: true) }
         if gone.state == .serving { effects += ending.isClean ? leave() : lost() }
         return effects + (gone.state == .serving ? [] : [.status(line)]) + finishIfEmpty()
