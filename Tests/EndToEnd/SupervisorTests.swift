@@ -18,6 +18,7 @@ extension EndToEnd {
                     try eventually("replacement \(number)", within: 20) { (try? serving(s, chain).pid).map { $0 != pid } ?? false }
                     try TestSocket(echo).echo("the replacement serves")
                 }
+                s.checkContains(supervisor.log, "next start in", "the second replacement did not last a second")
                 let report = try stream.stop()
                 print("killed 4 times: \(report.tried) tried, \(report.failures)")
                 s.checkEqual(report.refused, 0, "refused of \(report.tried)")
@@ -186,11 +187,11 @@ extension EndToEnd {
 
         // MARK: - Helpers
 
-        private func startWords(_ chain: ProxyChain) -> [String] {
+        func startWords(_ chain: ProxyChain) -> [String] {
             ["--proxy", chain.program] + chain.identity + ["-c", chain.configPath] + chain.options
         }
 
-        private func supervise(
+        func supervise(
             _ s: Scenario, _ chain: ProxyChain, program: String? = nil, extra: [String] = [], environment: [String: String] = [:]
         ) throws -> ChildProcess {
             if let program { chain.program = program }
@@ -200,18 +201,18 @@ extension EndToEnd {
             return supervisor
         }
 
-        private func stop(_ s: Scenario, _ supervisor: ChildProcess) throws {
+        func stop(_ s: Scenario, _ supervisor: ChildProcess) throws {
             supervisor.signal(SIGTERM)
             s.checkEqual(try supervisor.waitForExit(within: 20), .exited(0), "the supervisor")
         }
 
-        private func run(_ s: Scenario, _ chain: ProxyChain, _ words: [String]) throws -> (
+        func run(_ s: Scenario, _ chain: ProxyChain, _ words: [String]) throws -> (
             status: Harness.ExitStatus, output: String, log: String
         ) {
             try s.run(Programs.restarter, words + chain.identity, name: words[0], within: 40)
         }
 
-        private func serving(_ s: Scenario, _ chain: ProxyChain) throws -> ProxyStatus {
+        func serving(_ s: Scenario, _ chain: ProxyChain) throws -> ProxyStatus {
             struct Report: Decodable { var proxy: ProxyStatus? }
             let text = try run(s, chain, ["status", "--json"]).output
             guard let proxy = try JSONDecoder().decode(Report.self, from: Data(text.utf8)).proxy else {

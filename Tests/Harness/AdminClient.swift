@@ -83,9 +83,9 @@ public struct AdminClient: Sendable {
         return page.generations.filter { $0.state == "serving" }.map(\.pid)
     }
 
-    /// All counters and gauges.
-    public func stats() throws -> [String: Int] {
-        let response = try get("/stats?format=text")
+    /// All counters and gauges, or those of one type.
+    public func stats(type: String? = nil) throws -> [String: Int] {
+        let response = try get("/stats?format=text\(type.map { "&type=\($0)" } ?? "")")
         guard response.status == 200 else { throw HarnessError("admin: /stats gave \(response.status)") }
         var values: [String: Int] = [:]
         for line in response.body.split(separator: "\n") {

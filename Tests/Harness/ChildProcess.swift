@@ -106,6 +106,19 @@ public final class ChildProcess {
     public var output: String { (try? String(contentsOfFile: outputPath, encoding: .utf8)) ?? "" }
     public var log: String { (try? String(contentsOfFile: errorPath, encoding: .utf8)) ?? "" }
 
+    /// How long its log is by now; what comes after that is `log(from:)`.
+    public var logSize: UInt64 {
+        let facts = try? FileManager.default.attributesOfItem(atPath: errorPath)
+        return (facts?[.size] as? NSNumber)?.uint64Value ?? 0
+    }
+
+    public func log(from offset: UInt64) -> String {
+        guard let file = FileHandle(forReadingAtPath: errorPath) else { return "" }
+        defer { try? file.close() }
+        guard (try? file.seek(toOffset: offset)) != nil, let bytes = try? file.readToEnd() else { return "" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// The last lines of its log, for a failure's text.
     public func tail(_ lines: Int = 15) -> String {
         let text = (log + output).split(separator: "\n").suffix(lines).joined(separator: "\n    ")

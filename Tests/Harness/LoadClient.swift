@@ -44,9 +44,15 @@ public final class LoadClient {
 
     public let process: ChildProcess
     private let mode: Mode
+    private let outcomesPath: String?
 
-    public init(_ scenario: Scenario, _ mode: Mode, _ endpoint: Endpoint, _ options: [String] = []) throws {
+    /// `recorded`: every connection's outcome is to be had in the end (connect).
+    public init(
+        _ scenario: Scenario, _ mode: Mode, _ endpoint: Endpoint, _ options: [String] = [], recorded: Bool = false
+    ) throws {
         self.mode = mode
+        outcomesPath = recorded ? "\(scenario.directory)/\(scenario.processes.count).outcomes" : nil
+        let options = options + (outcomesPath.map { ["--outcomes", $0] } ?? [])
         process = try scenario.start(
             Programs.loadClient, [mode.rawValue, endpoint.description, "--events"] + options, name: "load-\(mode.rawValue)")
         // Told to stop before it listens to that, it would end without a report.
@@ -80,6 +86,12 @@ public final class LoadClient {
     public func stop(within seconds: Double = 30) throws -> LoadReport {
         process.signal(SIGTERM)
         return try report(within: seconds)
+    }
+
+    /// Once it has ended.
+    public func connections() throws -> [ConnectionRecord] {
+        guard let outcomesPath else { throw HarnessError("this load client records no outcomes") }
+        return try ConnectionRecord.read(outcomesPath)
     }
 
     /// Wait for its own end (a count or a duration was given).

@@ -15,6 +15,7 @@ static void settle(struct session *session, enum load_outcome outcome) {
     uint64_t now = load_now_us();
     uint64_t age = now - session->begun_us;
     load_report_outcome(outcome, session->id, age, load_last_error);
+    load_outcomes_write(outcome, session->begun_us, session->answered_us);
     session_list_remove(session->state == SESSION_RETRYING ? &retrying : &busy, session);
     session_abort(session);
     session->next = free_sessions;
@@ -52,7 +53,8 @@ static uint32_t due_to_launch(void) {
 }
 
 static void finish_exchange(struct session *session) {
-    uint64_t took = load_now_us() - session->exchange_us;
+    session->answered_us = load_now_us();
+    uint64_t took = session->answered_us - session->exchange_us;
     load_report.exchanges++;
     load_histogram_record(session->marked || load_marked ? &load_report.marked : &load_report.plain, took);
     session_finish(session);
@@ -90,6 +92,7 @@ static int wait_ms(void) {
 int load_run_connect(void) {
     sessions = calloc(load_options.concurrency, sizeof *sessions);
     if (sessions == NULL) return perror("load-client"), 1;
+    if (load_outcomes_open() != 0) return 1;
     for (uint32_t i = load_options.concurrency; i-- > 0;) {
         sessions[i].fd = -1;
         sessions[i].next = free_sessions;
@@ -105,5 +108,5 @@ int load_run_connect(void) {
         retry_all();
     }
     free(sessions);
-    return 0;
+    return load_outcomes_close();
 }

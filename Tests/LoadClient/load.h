@@ -48,6 +48,7 @@ struct load_options {
     bool reset;            // end with RST, which leaves no TIME_WAIT behind
     bool half_close;       // end with shutdown(SHUT_WR) and wait for the server's end
     bool events;           // print one JSON line per failure as it happens
+    const char *outcomes;  // connect: a file that gets one line for each connection; NULL = none
 };
 
 // Returns 0, or the exit code after having printed what is wrong (or the help).
@@ -102,6 +103,11 @@ extern struct load_options load_options;
 
 // Count an outcome; a failure is also printed as it happens if --events asks for it.
 void load_report_outcome(enum load_outcome outcome, uint64_t id, uint64_t age_us, int error);
+// connect, with --outcomes: "outcome begun answered ended" of one connection, the times in µs of CLOCK_MONOTONIC; answered is 0 where
+// no reply was verified.
+int load_outcomes_open(void);
+void load_outcomes_write(enum load_outcome outcome, uint64_t begun_us, uint64_t answered_us);
+int load_outcomes_close(void);
 // The one JSON object at the end.
 void load_report_print(void);
 const char *load_outcome_name(enum load_outcome outcome);
@@ -129,6 +135,7 @@ struct session {
     uint64_t id;
     uint64_t begun_us;     // connect() was called
     uint64_t exchange_us;  // this exchange began
+    uint64_t answered_us;  // the last exchange was verified; 0: none was
     uint64_t due_us;       // end of the present step's time, or when an idle session's next exchange is due
     uint64_t position;     // of the stream, where this exchange begins
     uint32_t length, sent, received;

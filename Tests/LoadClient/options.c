@@ -29,6 +29,7 @@ static const char help[] =
     "      --reset          end connections with RST, leaving no TIME_WAIT\n"
     "      --half-close     end with shutdown and wait for the other side's end\n"
     "      --events         one JSON line for every failure as it happens\n"
+    "      --outcomes FILE  connect: one line for each connection: outcome, begun, answered, ended (us)\n"
     "SIGTERM or SIGINT ends it: what is open is finished, then one JSON object is printed.\n"
     "SIGUSR1 opens a marked period with latencies of its own, SIGUSR2 ends it.\n";
 
@@ -39,7 +40,8 @@ static const struct option long_options[] = {
     {"timeout", required_argument, NULL, 't'},  {"sources", required_argument, NULL, 'S'},
     {"seed", required_argument, NULL, 'E'},     {"reset", no_argument, NULL, 'R'},
     {"half-close", no_argument, NULL, 'H'},     {"events", no_argument, NULL, 'V'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    {"outcomes", required_argument, NULL, 'O'}, {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static int usage_error(const char *what, const char *value) {
@@ -82,6 +84,7 @@ static bool apply_option(int option, const char *value, struct load_options *out
         case 'R': return out->reset = true;
         case 'H': return out->half_close = true;
         case 'V': return out->events = true;
+        case 'O': return (out->outcomes = value) != NULL;
         default: return false;
     }
 }

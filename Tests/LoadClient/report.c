@@ -78,6 +78,25 @@ void load_report_outcome(enum load_outcome outcome, uint64_t id, uint64_t age_us
     fflush(stdout);
 }
 
+static FILE *outcomes;
+
+int load_outcomes_open(void) {
+    if (load_options.outcomes == NULL || (outcomes = fopen(load_options.outcomes, "we")) != NULL) return 0;
+    fprintf(stderr, "load-client: cannot write %s: %s\n", load_options.outcomes, strerror(errno));
+    return 1;
+}
+
+void load_outcomes_write(enum load_outcome outcome, uint64_t begun_us, uint64_t answered_us) {
+    if (outcomes == NULL) return;
+    fprintf(outcomes, "%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", outcome_names[outcome], begun_us, answered_us, load_now_us());
+}
+
+int load_outcomes_close(void) {
+    if (outcomes == NULL || fclose(outcomes) == 0) return 0;
+    fprintf(stderr, "load-client: cannot write %s: %s\n", load_options.outcomes, strerror(errno));
+    return 1;
+}
+
 static void print_histogram(const char *name, const struct load_histogram *histogram) {
     printf(",\"%s\":{\"count\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p99\":%" PRIu64 ",\"p999\":%" PRIu64 ",\"max\":%" PRIu64 "}", name,
         histogram->total, load_histogram_quantile(histogram, 0.5), load_histogram_quantile(histogram, 0.99),
