@@ -17,6 +17,12 @@ public final class Link {
 
     public init(adopting descriptor: Descriptor) { self.descriptor = descriptor }
 
+    /// What came from another process as a link is one.
+    public static func check(_ descriptor: Descriptor) throws(CoreError) {
+        let result = px_link_check(descriptor.fd)
+        guard result == 0 else { throw CoreError(code: result, call: "inherit", object: "link") }
+    }
+
     public static func connect(_ name: String) throws(CoreError) -> Link {
         let fd = try checked("connect") { px_link_connect(name, &$0) }
         return Link(adopting: Descriptor(adopting: fd))
@@ -95,15 +101,26 @@ public final class ControlSocket {
         return ControlSocket(adopting: Descriptor(adopting: fd))
     }
 
+    /// What came from another process as the control socket is one.
+    public static func check(_ descriptor: Descriptor) throws(CoreError) {
+        let result = px_link_check_control(descriptor.fd)
+        guard result == 0 else { throw CoreError(code: result, call: "inherit", object: "control socket") }
+    }
+
     /// From now on whoever connects sees this process as the listener.
     public func listen() throws(CoreError) {
         let result = px_link_listen(descriptor.fd)
         guard result == 0 else { throw CoreError(code: result, call: "listen") }
     }
 
-    public func accept() -> Link? {
+    public func accept() -> Link? { try? acceptOrThrow() }
+
+    /// nil: nobody waits. Throws when somebody does and cannot be accepted.
+    public func acceptOrThrow() throws(CoreError) -> Link? {
         let fd = px_link_accept(descriptor.fd)
-        return fd >= 0 ? Link(adopting: Descriptor(adopting: fd)) : nil
+        if fd == -11 { return nil }
+        guard fd >= 0 else { throw CoreError(code: fd, call: "accept", object: "control socket") }
+        return Link(adopting: Descriptor(adopting: fd))
     }
 }
 

@@ -161,6 +161,12 @@ public final class AdminServer {
         _ = try checked("bind") { detail in withUnsafePointer(to: address.raw) { px_admin_open(handle, $0, &detail) } }
     }
 
+    /// What came from another process as the admin server's socket is one.
+    public static func check(_ descriptor: Descriptor) throws(CoreError) {
+        let result = px_admin_check_fd(descriptor.fd)
+        guard result == 0 else { throw CoreError(code: result, call: "inherit", object: "admin socket") }
+    }
+
     public func adopt(_ descriptor: Descriptor) throws(CoreError) {
         let result = px_admin_adopt_fd(handle, descriptor.fd)
         guard result == 0 else { throw CoreError(code: result, call: "adopt admin socket") }

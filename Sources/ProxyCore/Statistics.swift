@@ -65,11 +65,16 @@ public final class Statistics {
     public func set(_ statistic: Statistic, _ value: Int64) { px_stats_set(block, statistic.slot, value) }
     public func record(_ statistic: Statistic, _ value: UInt64) { px_stats_record(block, statistic.slot, value) }
 
-    /// Map a relative's block; returns its id, nil where it was known already.
-    public func attach(_ descriptor: Descriptor) throws(CoreError) -> UInt64? {
+    /// Map a relative's block; returns its id, nil where it was known already. `onlyOf`: the epoch it has to be of.
+    public func attach(_ descriptor: Descriptor, onlyOf epoch: UInt64? = nil) throws(CoreError) -> UInt64? {
         var id: UInt64 = 0
         var detail = px_detail()
-        let result = px_stats_reader_attach_fd(reader, descriptor.fd, &id, &detail)
+        let result =
+            if let epoch {
+                px_stats_reader_attach_fd_of(reader, epoch, descriptor.fd, &id, &detail)
+            } else {
+                px_stats_reader_attach_fd(reader, descriptor.fd, &id, &detail)
+            }
         if result == -17 { return nil }
         guard result == 0 else { throw detail.code == 0 ? CoreError(code: result, call: "attach statistics") : CoreError(detail) }
         _ = descriptor.release()

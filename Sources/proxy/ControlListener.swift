@@ -8,6 +8,10 @@ final class ControlListener {
     static let clientLimit = 64
     /// A link that says nothing costs a descriptor.
     static let idleMs: UInt64 = 10_000
+    /// How long nobody is accepted when there is no descriptor for it: a listening socket that is left alone goes on being readable.
+    static let restMs: UInt64 = 100
+    /// Messages of one link at a time, and new links at a time: whoever talks without pause must not keep others waiting.
+    static let batch = 64
 
     private struct Client {
         var link: Link
@@ -20,6 +24,7 @@ final class ControlListener {
     private let log: LogSystem
     private var clients: [Int32: Client] = [:]
     private var arrivals: [Int32] = []
+    private var rest: MainLoop.Timer?
 
     var status: () -> ProxyStatus = { preconditionFailure("set before start") }
     var command: (ControlCommand, Link.Peer) -> CommandAnswer = { _, _ in CommandAnswer(ok: false) }
@@ -37,27 +42,60 @@ final class ControlListener {
     /// Whoever connects from now on sees this process.
     func start() throws(CoreError) {
         try socket.listen()
-        try loop.watch(socket.descriptor.fd) { [weak self] in self?.acceptAll() }
+        try watch()
+    }
+
+    private func watch() throws(CoreError) {
+        try loop.watch(socket.descriptor.fd) { [weak self] in self?.acceptSome() }
     }
 
     /// The name stays bound: the descriptor is shared with whoever serves now.
     func stop() {
         loop.unwatch(socket.descriptor.fd)
+        endRest()
         for fd in clients.keys { drop(fd) }
     }
 
-    private func acceptAll() {
-        while let link = socket.accept() {
-            guard let peer = try? link.peer() else { continue }
-            guard peer.isPermitted else {
-                log.emit(
-                    .warning, "hot_restart", "control link refused: only the same user or root may take part",
-                    ["peer.pid": .number("\(peer.pid)"), "peer.uid": .number("\(peer.uid)")])
-                continue
+    private func endRest() {
+        if let rest { loop.forget(rest) }
+        rest = nil
+    }
+
+    private func acceptSome() {
+        do throws(CoreError) {
+            for _ in 0..<Self.batch {
+                guard let link = try socket.acceptOrThrow() else { return }
+                take(link)
             }
-            if clients.count >= Self.clientLimit, let oldest = arrivals.first { drop(oldest) }
-            admit(link, peer)
+        } catch {
+            pause(error)
         }
+    }
+
+    private func pause(_ error: CoreError) {
+        log.emit(
+            .warning, "hot_restart", "cannot accept on the control socket: \(error); trying again every \(Self.restMs) ms",
+            ["remedy": .string("Raise the descriptor limit (ulimit -n, LimitNOFILE=) or lower the connection limits.")])
+        loop.unwatch(socket.descriptor.fd)
+        let timer = loop.makeTimer { [weak self] in
+            guard let self else { return }
+            endRest()
+            do throws(CoreError) { try watch() } catch { pause(error) }
+        }
+        rest = timer
+        loop.arm(timer, afterMs: Self.restMs)
+    }
+
+    private func take(_ link: Link) {
+        guard let peer = try? link.peer() else { return }
+        guard peer.isPermitted else {
+            log.emit(
+                .warning, "hot_restart", "control link refused: only the same user or root may take part",
+                ["peer.pid": .number("\(peer.pid)"), "peer.uid": .number("\(peer.uid)")])
+            return
+        }
+        if clients.count >= Self.clientLimit, let oldest = arrivals.first { drop(oldest) }
+        admit(link, peer)
     }
 
     private func admit(_ link: Link, _ peer: Link.Peer) {
@@ -76,8 +114,11 @@ final class ControlListener {
     }
 
     private func receive(_ fd: Int32) {
-        do {
-            while let client = clients[fd], let packet = try client.link.receive() {
+        do throws(CoreError) {
+            for _ in 0..<Self.batch {
+                guard let client = clients[fd], let packet = try client.link.receive() else { return }
+                // Else whoever asks without reading would make us keep answers for it.
+                guard !client.link.hasUnsent else { throw CoreError(code: -105, call: "answer", text: "the peer does not read") }
                 loop.arm(client.timer, afterMs: Self.idleMs)
                 try handle(packet, from: client)
             }

@@ -222,10 +222,11 @@ extension Generation {
         }
     }
 
-    func attachBlocks(_ descriptors: [Descriptor]) {
+    /// `onlyOf`: whose block it has to be. One of another epoch would outlive the attempt of whoever sent it.
+    func attachBlocks(_ descriptors: [Descriptor], onlyOf epoch: UInt64? = nil) {
         for descriptor in descriptors {
             do {
-                _ = try statistics?.attach(descriptor)
+                _ = try statistics?.attach(descriptor, onlyOf: epoch)
             } catch {
                 log.emit(.warning, "hot_restart", "another generation's statistics cannot be read; they are left out: \(error)")
             }
@@ -378,13 +379,12 @@ extension Generation {
     func startAccepting() {
         state = .serving
         drainEndsNs = nil
-        do {
-            try engine?.acceptStart()
-            try startControl()
+        // Each by itself: what one of them lacks is no reason to leave the others closed.
+        attempt("clients") { () throws(CoreError) in try engine?.acceptStart() }
+        attempt("the next generation") { () throws(CoreError) in try startControl() }
+        attempt("admin requests") { () throws(CoreError) in
             try reopenAdmin()
             try admin?.start()
-        } catch {
-            log.emit(.critical, "main", "cannot accept everything that is configured: \(error)")
         }
         // Their copies would let clients of a removed listener connect and hang.
         inheritance.unwantedDescriptorsAreClosed()
@@ -392,6 +392,10 @@ extension Generation {
         faultPoint("child.accepting")
         writeAdminAddress()
         publish()
+    }
+
+    private func attempt(_ whom: String, _ body: () throws(CoreError) -> Void) {
+        do { try body() } catch { log.emit(.critical, "main", "serving, but \(whom) cannot be accepted: \(error)") }
     }
 
     private func startControl() throws(CoreError) {

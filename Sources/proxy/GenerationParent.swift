@@ -219,7 +219,7 @@ extension Generation {
         switch packet.type {
         case MessageType.childBlock:
             faultPoint("parent.childBlock")
-            attachBlocks(packet.descriptors)
+            attachBlocks(packet.descriptors, onlyOf: child.relative.epoch)
             rememberOptions(packet.bytes(Tag.socketOptions).map(SocketOptionName.parse) ?? [])
         case MessageType.makeSockets: try makeSockets(packet, child)
         case MessageType.ready:
@@ -229,8 +229,9 @@ extension Generation {
             faultPoint("parent.ready")
             feed(.childReady)
         case MessageType.successor:
-            attachBlocks(packet.descriptors)
-            feed(.successorAnnounced(epoch: packet.integer(Tag.epoch) ?? 0))
+            let epoch = packet.integer(Tag.epoch) ?? 0
+            attachBlocks(packet.descriptors, onlyOf: epoch)
+            feed(.successorAnnounced(epoch: epoch))
         case MessageType.drainNow: feed(.drainNow)
         case MessageType.bye: feed(.childBye(ByeWord(rawValue: ByeMessage(packet).reason.rawValue) ?? .failed))
         default: break
@@ -254,14 +255,24 @@ extension Generation {
         var answer = Packet(type: MessageType.madeSockets, version: child.version)
         answer.put(Tag.address, bytes)
         do {
-            let count = UInt32(clamping: packet.integer(Tag.count) ?? 0)
-            let made = try engine?.makeSockets(for: address, count: min(count, UInt32(Self.socketsPerPacket))) ?? []
+            let count = min(UInt32(clamping: packet.integer(Tag.count) ?? 0), UInt32(Self.socketsPerPacket))
+            try checkRoom(for: count)
+            let made = try engine?.makeSockets(for: address, count: count) ?? []
             for fd in made { answer.descriptors.append(try .copy(of: fd)) }
         } catch {
             log.emit(.warning, "hot_restart", "cannot make further listening sockets for the new generation: \(error)")
         }
         send(answer, to: child.relative)
         faultPoint("parent.madeSockets")
+    }
+
+    /// Each socket is held here, and a copy of it until it is sent. An eighth of the limit stays with the clients, whoever asks.
+    private func checkRoom(for count: UInt32) throws(CoreError) {
+        let usage = System.descriptorUsage
+        guard UInt64(max(usage.used, 0)) + 2 * UInt64(count) <= usage.limit - usage.limit / 8 else {
+            throw CoreError(
+                code: -24, call: "make sockets", text: "\(usage.used) descriptors of \(usage.limit) are in use; raise ulimit -n")
+        }
     }
 
     // MARK: - Letting go

@@ -35,7 +35,8 @@ struct Inheritance {
         }
     }
 
-    /// An `inheritance` message. Kinds of a newer program are closed again.
+    /// An `inheritance` message. Kinds of a newer program are closed again. What is not what it is said to be fails the restart now, while
+    /// failing is free; of a statistics block that cannot be read only the counts are lost, so that is told later.
     mutating func addDescriptors(_ packet: ReceivedPacket) throws(CoreError) {
         let kinds = packet.bytes(Tag.kinds) ?? []
         guard kinds.count == packet.descriptors.count else {
@@ -44,9 +45,14 @@ struct Inheritance {
         for (kind, descriptor) in zip(kinds, packet.descriptors) {
             switch InheritedKind(rawValue: kind) {
             case .statisticsBlock: statisticsBlocks.append(descriptor)
-            case .adminSocket: adminSocket = descriptor
-            case .controlSocket: controlSocket = descriptor
+            case .adminSocket:
+                try AdminServer.check(descriptor)
+                adminSocket = descriptor
+            case .controlSocket:
+                try ControlSocket.check(descriptor)
+                controlSocket = descriptor
             case .link:
+                try Link.check(descriptor)
                 let epoch = packet.integer(Tag.epoch) ?? 0
                 let pid = Int32(truncatingIfNeeded: packet.integer(Tag.pid) ?? 0)
                 older.append(Relative(link: Link(adopting: descriptor), epoch: epoch, pid: pid, process: nil))

@@ -70,7 +70,8 @@ extension RestartFailure {
     static func inheritance(_ text: String) -> RestartFailure {
         RestartFailure(
             step: "inherit", id: "PX-R027", message: "the listening sockets did not come over: \(text)",
-            remedy: "See that ulimit -n of the new generation is not below that of the serving one; nothing has changed.")
+            remedy: "See that ulimit -n of the new generation is not below that of the serving one, and that it is this proxy that serves "
+                + "there (`restarter status`); nothing has changed.")
     }
 
     static func listen(_ error: CoreError) -> RestartFailure {

@@ -626,9 +626,11 @@ A message was incomplete or had a field that must be understood and is not known
 
 ### PX-R027 sockets did not come over
 
-Fewer descriptors arrived than were sent, mostly because the new generation's descriptor limit is lower.
+Fewer descriptors arrived than were sent, mostly because the new generation's descriptor limit is lower. Or one of them is not what it is said
+to be, which the message names (`inherit admin socket: Socket operation on non-socket`): then what answers under the control socket's name is no
+proxy of this kind.
 
-**What to do:** Give it at least the limit of the serving one (`ulimit -n`, LimitNOFILE=).
+**What to do:** Give it at least the limit of the serving one (`ulimit -n`, LimitNOFILE=). See with `restarter status` who serves.
 
 ### PX-R028 listener cannot be opened
 

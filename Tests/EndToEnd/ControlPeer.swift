@@ -48,6 +48,12 @@ final class ControlPeer {
         }
     }
 
+    /// Whether the other side has hung up, without reading anything.
+    var isCut: Bool {
+        var asked = pollfd(fd: link.fd, events: 0, revents: 0)
+        return poll(&asked, 1, 0) == 1
+    }
+
     /// HELLO of a program like ours.
     static func hello(epoch: UInt64) -> Packet {
         var packet = Packet(type: MessageType.hello, version: Protocol.oldest)

@@ -76,12 +76,13 @@ extension EndToEnd {
             }
         }
 
-        @Test func aThousandConnectionsKeepNobodyOut() throws {
-            try serve("a thousand links") { s, chain, _ in
+        @Test func tenThousandConnectionsKeepNobodyOut() throws {
+            try raiseDescriptorLimit(to: 10_500)
+            try serve("ten thousand links") { s, chain, _ in
                 var peers: [ControlPeer] = []
-                for _ in 0..<1000 { peers.append(try ControlPeer(s)) }
+                for _ in 0..<10_000 { peers.append(try ControlPeer(s)) }
                 let status = try s.run(Programs.restarter, ["status"] + chain.identity, name: "status")
-                s.checkEqual(status.status, .exited(0), "status among a thousand links: \(status.log)")
+                s.checkEqual(status.status, .exited(0), "status among ten thousand links: \(status.log)")
                 try eventually("most links to be dropped") { Holdings(chain.serving.pid).descriptors < 120 }
                 try chain.restart()
                 peers.removeAll()
@@ -107,6 +108,78 @@ extension EndToEnd {
                         _ = try? peer.receive(within: 2)
                     }
                 }
+            }
+        }
+
+        /// Answers wait for whoever asked, so one who asks without end and never reads would have us fill our memory with them.
+        @Test func whoAsksAndDoesNotReadIsDropped() throws {
+            try serve("questions without reading") { s, chain, _ in
+                let question = try Packet(type: MessageType.query).encoded()
+                for _ in 0..<8 {
+                    let peer = try ControlPeer(s)
+                    try eventually("the peer to be dropped") {
+                        for _ in 0..<100 where !peer.sendBytes(question) { return peer.isCut }
+                        return peer.isCut
+                    }
+                    try eventually("others to be heard") { chain.admin.servingEpoch() == 0 }
+                }
+                s.checkContains(chain.serving.log, "the peer does not read", "the log")
+            }
+        }
+
+        @Test(.enabled(if: getuid() == 0, "another user is needed")) func strangersAreTurnedAwayAndLeaveNothing() throws {
+            try serve("strangers") { s, chain, _ in
+                let asNobody = Stranger.prefix + [Programs.restarter, "stop"] + chain.identity
+                for _ in 0..<3 {
+                    let asked = try s.run(Stranger.setpriv, asNobody, name: "stranger", within: 30)
+                    s.check(asked.status != .exited(0), "a stranger's stop: \(asked.status)")
+                }
+                s.checkContains(chain.serving.log, "peer.uid=\(Stranger.uid)", "the log")
+            }
+        }
+
+        @Test func wrongDescriptorsFromAChildAreClosedAndNamed() throws {
+            try serve("a child's wrong descriptors") { s, chain, _ in
+                let failures = try chain.admin.stats()["server.restart_failures"] ?? -1
+                let peer = try ControlPeer(s)
+                try peer.send(ControlPeer.hello(epoch: 1))
+                s.checkEqual(try peer.receive().type, MessageType.welcome, "the answer to HELLO")
+                var block = Packet(type: MessageType.childBlock)
+                block.descriptors = try DescriptorKind.every(in: s, but: []).map(\.descriptor)
+                // One that is what it should be, but of a generation that is not the sender.
+                block.descriptors.append(try .statisticsBlock(epoch: 7))
+                try peer.send(block)
+                try chain.serving.waitForLog("not a memory file")
+                try chain.serving.waitForLog("it is of epoch 7, wanted 1")
+                peer.link.hangUp()
+                try eventually("the end of the attempt") { try chain.admin.stats()["server.restart_failures"] == failures + 1 }
+            }
+        }
+
+        /// Sockets that a child has made for it cost the parent descriptors, and the parent has clients to serve.
+        @Test func aChildThatWantsSocketsWithoutEndLeavesRoomForClients() throws {
+            try scenario("sockets without end", seconds: 60) { s in
+                let (chain, echo) = try s.echoChain()
+                guard case .v4(let port) = echo else { return }
+                chain.launcher = ["/usr/bin/prlimit", "--nofile=400:400", "--"]
+                try chain.start()
+                try TestSocket(echo).echo()
+                let before = Holdings(chain.serving.pid)
+                let peer = try ControlPeer(s)
+                try peer.send(ControlPeer.hello(epoch: 1))
+                s.checkEqual(try peer.receive().type, MessageType.welcome, "the answer to HELLO")
+                var request = Packet(type: MessageType.makeSockets)
+                request.put(Tag.address, [2, 0, UInt8(port >> 8), UInt8(port & 255), 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0])
+                request.put(Tag.count, 50)
+                for _ in 0..<50 { try peer.send(request) }
+                try chain.serving.waitForLog("descriptors of 400 are in use; raise ulimit -n")
+                let sockets = try (0..<20).map { _ in try TestSocket(echo) }
+                for socket in sockets { try socket.echo("served meanwhile") }
+                peer.link.hangUp()
+                try eventually("as many descriptors as before") { Holdings(chain.serving.pid).descriptors <= before.descriptors + 20 }
+                chain.launcher = []
+                try chain.restart()
+                try chain.stop()
             }
         }
 
@@ -151,7 +224,7 @@ extension EndToEnd {
     /// A child meets something under the control name that is no good parent: it gives up, says why, and does no harm.
     @Suite struct BadParents {
         /// Answers the survey, takes HELLO, and has `body` do the rest. Returns the child as it ended.
-        private func meet(
+        func meet(
             _ s: Scenario, _ chain: ProxyChain, within seconds: Double = 30, _ body: (ControlPeer) throws -> Void
         ) throws -> ChildProcess {
             let socket = try ControlSocket.bind(s.controlName, mode: 0o600)
@@ -176,7 +249,7 @@ extension EndToEnd {
             return child
         }
 
-        private func welcome(_ controlBlock: Descriptor, queue: [Descriptor] = []) -> Packet {
+        func welcome(_ controlBlock: Descriptor, queue: [Descriptor] = []) -> Packet {
             var packet = Packet(type: MessageType.welcome)
             packet.put(Tag.versionMax, UInt64(Protocol.newest))
             packet.put(Tag.capabilities, Capabilities.all.rawValue)
@@ -185,14 +258,14 @@ extension EndToEnd {
             return packet
         }
 
-        private func end(_ count: UInt64) -> Packet {
+        func end(_ count: UInt64) -> Packet {
             var packet = Packet(type: MessageType.inheritanceEnd)
             packet.put(Tag.count, count)
             return packet
         }
 
         /// Label of a listening socket as the proxy writes it: index, address index, worker index, length of the address, address, name.
-        private func sockets(_ descriptors: [Descriptor]) throws -> Packet {
+        func sockets(_ descriptors: [Descriptor]) throws -> Packet {
             var packet = Packet(type: MessageType.sockets)
             let address: [UInt8] = [2, 0, 0x5b, 0xa0, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]
             for _ in descriptors {
@@ -200,12 +273,6 @@ extension EndToEnd {
             }
             packet.descriptors = descriptors
             return packet
-        }
-
-        private func unconnected(_ type: Int32) throws -> Descriptor {
-            let fd = socket(AF_INET, type | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard fd >= 0 else { throw HarnessError("socket") }
-            return Descriptor(adopting: fd)
         }
 
         @Test func aParentThatHangsUpIsNotGreetedForEver() throws {
@@ -257,12 +324,7 @@ extension EndToEnd {
             try scenario("wrong listening sockets", seconds: 90) { s in
                 let (chain, _) = try s.echoChain()
                 let block = try Self.controlBlock()
-                let wrong: [(String, Descriptor)] = [
-                    ("/dev/null", try .null()), ("a UDP socket", try unconnected(Int32(SOCK_DGRAM.rawValue))),
-                    ("an unbound socket", try unconnected(Int32(SOCK_STREAM.rawValue))),
-                    ("a connected pair", Link.unwrap(try pair())),
-                ]
-                for (what, descriptor) in wrong {
+                for (what, descriptor) in try DescriptorKind.every(in: s, but: [.boundTCP, .boundStream]) {
                     let child = try meet(s, chain) { peer in
                         try peer.send(welcome(try .copy(of: block.fd)))
                         try peer.send(try sockets([descriptor]))
@@ -288,12 +350,8 @@ extension EndToEnd {
             }
         }
 
-        private static func controlBlock() throws -> ControlBlock {
+        static func controlBlock() throws -> ControlBlock {
             do { return try ControlBlock.create(serving: 0) } catch { throw HarnessError("\(error)") }
-        }
-
-        private func pair() throws -> (Link, Link) {
-            do { return try Link.pair() } catch { throw HarnessError("\(error)") }
         }
     }
 
@@ -402,7 +460,8 @@ extension EndToEnd {
 }
 
 extension Link {
-    static func unwrap(_ pair: (Link, Link)) -> Descriptor { pair.0.descriptor }
+    /// The end of the link, while this process may still hold its descriptor.
+    func hangUp() { shutdown(fd, Int32(SHUT_RDWR)) }
 }
 
 /// Random numbers that are the same in every run.

@@ -10,6 +10,8 @@ public final class ProxyChain {
     public var options: [String]
     /// What every generation runs.
     public var program = Programs.proxy
+    /// What runs the program, with its words: `prlimit --nofile=400 --`.
+    public var launcher: [String] = []
     public private(set) var generations: [ChildProcess] = []
     public private(set) var epoch: UInt64 = 0
 
@@ -33,8 +35,8 @@ public final class ProxyChain {
         _ extra: [String] = [], config: String? = nil, program: String? = nil, before: [String] = [],
         environment: [String: String] = [:]
     ) throws -> ChildProcess {
-        let arguments = before + identity + ["-c", config ?? configPath] + options + extra
-        return try scenario.start(program ?? self.program, arguments, name: "proxy", environment: environment)
+        let words = launcher + [program ?? self.program] + before + identity + ["-c", config ?? configPath] + options + extra
+        return try scenario.start(words[0], Array(words.dropFirst()), name: "proxy", environment: environment)
     }
 
     /// Start the first generation and wait until it serves.

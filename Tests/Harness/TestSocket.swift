@@ -153,8 +153,11 @@ public final class TestSocket {
         defer { Glibc.close(fd) }
         var on: Int32 = 1
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, 4)
-        return withAddress(.v4(port)) { bind(fd, $0, $1) } == 0
+        return bind(fd, to: .v4(port))
     }
+
+    public static func bind(_ fd: Int32, to endpoint: Endpoint) -> Bool { withAddress(endpoint) { Glibc.bind(fd, $0, $1) } == 0 }
+    public static func connect(_ fd: Int32, to endpoint: Endpoint) -> Bool { withAddress(endpoint) { Glibc.connect(fd, $0, $1) } == 0 }
 
     static func withAddress<R>(_ endpoint: Endpoint, _ body: (UnsafePointer<sockaddr>, socklen_t) -> R) -> R {
         switch endpoint {

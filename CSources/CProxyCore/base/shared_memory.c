@@ -122,6 +122,8 @@ int px__shared_memory_attach(struct px_shared_memory *memory, int fd, const char
     if (seals < 0) return px_fail(detail, -PX_E_INCOMPATIBLE, "fcntl(F_GET_SEALS)", name, "not a memory file: %s", strerror(errno));
     if ((seals & wanted) != wanted)
         return px_fail(detail, -PX_E_INCOMPATIBLE, "fcntl(F_GET_SEALS)", name, "seals are %#x, wanted %#x", seals, wanted);
+    if (access == PX_SHARED_WRITABLE && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+        return px_fail(detail, -PX_E_INCOMPATIBLE, "fcntl(F_GET_SEALS)", name, "seals are %#x: it cannot be written", seals);
     if (fstat(fd, &status) < 0) return px_fail(detail, -errno, "fstat", name, "%s", "");
     if (status.st_size < 0 || (size_t)status.st_size < least || (size_t)status.st_size > most)
         return px_fail(detail, -PX_E_INCOMPATIBLE, "fstat", name, "size is %lld, wanted %zu to %zu", (long long)status.st_size, least, most);

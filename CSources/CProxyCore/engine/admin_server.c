@@ -13,6 +13,7 @@
 
 #include "base/log_ring.h"
 #include "engine/admin_conn.h"
+#include "net/sock.h"
 
 enum {
     BACKLOG = 128, ACCEPT_BATCH = 16, RETRY_MS = 100, REQUEST_TIMEOUT_MS = 10000, IDLE_TIMEOUT_MS = 60000, LINGER_TIMEOUT_MS = 1000
@@ -152,12 +153,14 @@ fail:
     return px_fail(detail, result, call, text, "%s", advice_of(-result));
 }
 
+int px_admin_check_fd(int fd) {
+    return px_sock_check_listener(fd);
+}
+
 int px_admin_adopt_fd(px_admin *admin, int fd) {
-    int type = 0;
-    socklen_t length = sizeof type;
     if (admin->fd >= 0) return -EBUSY;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0) return -errno;
-    if (type != SOCK_STREAM) return -EPROTOTYPE;
+    int result = px_admin_check_fd(fd);
+    if (result < 0) return result;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0) return -errno;
     // Every generation of ours has it set; a blocking one, from elsewhere, would hang in accept.

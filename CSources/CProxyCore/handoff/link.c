@@ -181,6 +181,42 @@ int px_link_pair(int32_t fds[2]) {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0 ? -errno : 0;
 }
 
+static int get_int(int fd, int name, int *value) {
+    socklen_t size = sizeof *value;
+    return getsockopt(fd, SOL_SOCKET, name, value, &size) < 0 ? -errno : 0;
+}
+
+static int check_kind(int fd) {
+    int domain = 0, type = 0;
+    int code = get_int(fd, SO_DOMAIN, &domain);
+    if (code == 0) code = get_int(fd, SO_TYPE, &type);
+    if (code < 0) return code;
+    if (domain != AF_UNIX) return -EAFNOSUPPORT;
+    return type == SOCK_SEQPACKET ? 0 : -EPROTOTYPE;
+}
+
+static bool is_connected(int fd) {
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+    return getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
+}
+
+int px_link_check_control(int fd) {
+    struct px_addr bound;
+    int code = check_kind(fd);
+    if (code < 0) return code;
+    if (is_connected(fd)) return -EISCONN;
+    code = px_addr_of_socket(fd, &bound);
+    if (code < 0) return code;
+    return bound.length > sizeof(sa_family_t) ? 0 : -EADDRNOTAVAIL;  // of a socket without a name only the family is told
+}
+
+int px_link_check(int fd) {
+    int code = check_kind(fd);
+    if (code < 0) return code;
+    return is_connected(fd) ? 0 : -ENOTCONN;
+}
+
 int px_link_peer(int fd, struct px_peer *out) {
     struct ucred credentials;
     socklen_t size = sizeof credentials;

@@ -83,6 +83,12 @@ PX_API bool px_peer_is_permitted(const struct px_peer *peer);
 /// (the process is gone, or the kernel has no pidfds).
 PX_API PX_MUST_USE int px_link_peer_pidfd(int fd);
 
+/// Whether a descriptor that came from another process is a control socket: Unix SOCK_SEQPACKET, bound, connected to nobody.
+/// Returns 0 or -errno: -ENOTSOCK, -EAFNOSUPPORT, -EPROTOTYPE, -EISCONN, -EADDRNOTAVAIL.
+PX_API PX_MUST_USE int px_link_check_control(int fd);
+/// Whether it is a link: Unix SOCK_SEQPACKET, connected (its other end may be gone). Returns 0 or -errno, -ENOTCONN among them.
+PX_API PX_MUST_USE int px_link_check(int fd);
+
 /// Send one packet with descriptors (which stay the caller's). Never blocks: -EAGAIN when the other side does not read;
 /// -EPIPE / -ECONNRESET when it is gone; -ETOOMANYREFS when too many descriptors are in flight.
 PX_API PX_MUST_USE int px_link_send(int fd, const uint8_t *bytes, uint32_t length, const int32_t *PX_NULLABLE fds, uint32_t count);

@@ -75,7 +75,10 @@ PX_API PX_MUST_USE px_admin *PX_NULLABLE px_admin_create(px_mainloop *loop);
 PX_API void px_admin_destroy(px_admin *PX_NULLABLE admin);
 /// Open the listening socket (bound, not listening yet). Returns 0 or -errno with `detail`.
 PX_API PX_MUST_USE int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail *detail);
-/// Take over an inherited listening socket. Ownership passes on success.
+/// Whether a descriptor that came from another process can be the listening socket: a stream socket, bound, connected to nobody.
+/// Returns 0 or -errno.
+PX_API PX_MUST_USE int px_admin_check_fd(int fd);
+/// Take over an inherited listening socket, which is checked so first. Ownership passes on success.
 PX_API PX_MUST_USE int px_admin_adopt_fd(px_admin *admin, int fd);
 /// The listening socket, or -1. Stays the admin server's.
 PX_API int px_admin_fd(const px_admin *admin);

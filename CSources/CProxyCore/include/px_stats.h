@@ -56,6 +56,8 @@ PX_API void px_stats_reader_destroy(px_stats_reader *PX_NULLABLE reader);
 /// only. Returns 0, -EEXIST (that block is attached already, is own, or is folded: harmless), -PX_E_INCOMPATIBLE or -errno.
 /// `id` (may be NULL) receives the block's id.
 PX_API PX_MUST_USE int px_stats_reader_attach_fd(px_stats_reader *reader, int fd, uint64_t *PX_NULLABLE id, struct px_detail *detail);
+/// As above, and the block of another epoch than `epoch` is -PX_E_INCOMPATIBLE.
+PX_API PX_MUST_USE int px_stats_reader_attach_fd_of(px_stats_reader *reader, uint64_t epoch, int fd, uint64_t *PX_NULLABLE id, struct px_detail *detail);
 /// The owner of block `id` is dead: fold its counters and histograms (shards and base) into own base, remember the id (and the
 /// ids it had folded), drop the view. Gauges drop out. Folding twice is harmless (returns -ENOENT).
 PX_API PX_MUST_USE int px_stats_reader_fold(px_stats_reader *reader, uint64_t id);

@@ -148,7 +148,13 @@ static int add_view(px_stats_reader *reader, struct px_stats_view *view, struct 
     return 0;
 }
 
-int px_stats_reader_attach_fd(px_stats_reader *reader, int fd, uint64_t *id, struct px_detail *detail) {
+static int check_epoch(const struct px_stats_view *view, const uint64_t *epoch, struct px_detail *detail) {
+    if (!epoch || view->shape.epoch == *epoch) return 0;
+    return px_fail(detail, -PX_E_INCOMPATIBLE, "attach", "stats block", "it is of epoch %llu, wanted %llu",
+        (unsigned long long)view->shape.epoch, (unsigned long long)*epoch);
+}
+
+static int attach(px_stats_reader *reader, const uint64_t *epoch, int fd, uint64_t *id, struct px_detail *detail) {
     struct px_stats_view *view = calloc(1, sizeof *view);
     if (!view) return px_fail(detail, -ENOMEM, "calloc", "stats block", "asked for %zu bytes", sizeof *view);
     int code = px__stats_view_open(view, fd, detail);
@@ -157,12 +163,21 @@ int px_stats_reader_attach_fd(px_stats_reader *reader, int fd, uint64_t *id, str
         return code;
     }
     if (id) *id = view->shape.id;
-    code = is_known(reader, view->shape.id) ? -EEXIST : add_view(reader, view, detail);
+    code = check_epoch(view, epoch, detail);
+    if (code == 0) code = is_known(reader, view->shape.id) ? -EEXIST : add_view(reader, view, detail);
     if (code == 0) return 0;
     view->memory.fd = -1;  // stays the caller's
     px__stats_view_close(view);
     free(view);
     return code;
+}
+
+int px_stats_reader_attach_fd(px_stats_reader *reader, int fd, uint64_t *id, struct px_detail *detail) {
+    return attach(reader, NULL, fd, id, detail);
+}
+
+int px_stats_reader_attach_fd_of(px_stats_reader *reader, uint64_t epoch, int fd, uint64_t *id, struct px_detail *detail) {
+    return attach(reader, &epoch, fd, id, detail);
 }
 
 uint32_t px_stats_reader_count(const px_stats_reader *reader) {

@@ -331,3 +331,37 @@ TEST(link_connect_says_when_the_backlog_is_full) {
     close((int)ASSERT_OK(px_link_accept(listener)));
     ASSERT_OK(px_link_connect(name, &detail));
 }
+
+// What comes from another process is used only as what it is.
+TEST(link_check_tells_links_and_control_sockets_from_everything_else) {
+    struct px_detail detail = {0};
+    int32_t pair[2], streams[2];
+    char name[64];
+    ASSERT_OK(px_link_pair(pair));
+    ASSERT_CALL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, streams));
+    snprintf(name, sizeof name, "@link-check-%d", (int)getpid());
+    int control = px_link_bind(name, 0, &detail);
+    ASSERT_GE(control, 0);
+    int unbound = (int)ASSERT_CALL(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    int tcp = (int)ASSERT_CALL(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    int null = (int)ASSERT_CALL(open("/dev/null", O_RDONLY | O_CLOEXEC));
+
+    ASSERT_OK(px_link_check(pair[0]));
+    ASSERT_OK(px_link_check_control(control));
+    ASSERT_OK(px_link_listen(control));
+    ASSERT_OK(px_link_check_control(control));
+
+    ASSERT_EQ(px_link_check(control), -ENOTCONN);
+    ASSERT_EQ(px_link_check(unbound), -ENOTCONN);
+    ASSERT_EQ(px_link_check(streams[0]), -EPROTOTYPE);
+    ASSERT_EQ(px_link_check(tcp), -EAFNOSUPPORT);
+    ASSERT_EQ(px_link_check(null), -ENOTSOCK);
+    ASSERT_EQ(px_link_check(-1), -EBADF);
+    ASSERT_EQ(px_link_check_control(pair[0]), -EISCONN);
+    ASSERT_EQ(px_link_check_control(unbound), -EADDRNOTAVAIL);
+    ASSERT_EQ(px_link_check_control(streams[0]), -EPROTOTYPE);
+    ASSERT_EQ(px_link_check_control(tcp), -EAFNOSUPPORT);
+    ASSERT_EQ(px_link_check_control(null), -ENOTSOCK);
+    close(pair[1]);
+    ASSERT_OK(px_link_check(pair[0]));  // the end of a generation that has died is a link still
+}
