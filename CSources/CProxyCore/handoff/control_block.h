@@ -54,6 +54,7 @@ _Static_assert(offsetof(struct px_control_layout, locks) == 128, "layout of the 
 struct px_control_block {
     struct px_control_layout *shared;
     struct px_shared_memory memory;
+    _Atomic bool is_stuck[PX_LOCK_COUNT];  // this process has waited for the lock's holder in vain (locked_write.c)
 };
 
 // Whether `epoch` is the one that serves. Data path: one load of a word that changes once per restart. Any thread.

@@ -1,7 +1,7 @@
 // Whole lines to a file that several generations write.
 //
 // The lock keeps lines whole between generations; it never keeps anybody from writing. A holder that is stopped is waited for
-// once, up to the time-out, then lines are written without it: O_APPEND with one write() is nearly always whole anyway. A
+// once, up to the time-out, then lines are written without it until it lets go: O_APPEND with one write() is nearly always whole anyway. A
 // holder that died may have left part of a line (a fatal signal ends a long write() in the middle), which is ended first.
 //
 // Threads: any but a worker: this waits.
@@ -32,17 +32,23 @@ static struct timespec deadline_after(uint32_t timeout_ms) {
     return at;
 }
 
-// Returns whether we hold it. `*owner_died`: the one before us did not let go by itself.
-static bool lock_within(struct px_control_lock *lock, uint32_t timeout_ms, bool *owner_died) {
-    int error = pthread_mutex_trylock(&lock->mutex);
-    if (error == EBUSY) {
+// Returns whether we hold it. `*owner_died`: the one before us did not let go by itself. A holder that does not move is waited for once:
+// until we have had the lock again, we only look whether it is free.
+static bool lock_within(px_control_block *block, enum px_lock which, uint32_t timeout_ms, bool *owner_died) {
+    pthread_mutex_t *mutex = &block->shared->locks[which].mutex;
+    _Atomic bool *is_stuck = &block->is_stuck[which];
+    int error = pthread_mutex_trylock(mutex);
+    if (error == EBUSY && timeout_ms > 0 && !atomic_load_explicit(is_stuck, memory_order_relaxed)) {
         struct timespec deadline = deadline_after(timeout_ms);
-        error = pthread_mutex_clocklock(&lock->mutex, CLOCK_MONOTONIC, &deadline);
+        error = pthread_mutex_clocklock(mutex, CLOCK_MONOTONIC, &deadline);
+        if (error == ETIMEDOUT) atomic_store_explicit(is_stuck, true, memory_order_relaxed);
     }
     *owner_died = error == EOWNERDEAD;
     // Should this fail, the lock is gone for good and everybody writes without it.
-    if (error == EOWNERDEAD) pthread_mutex_consistent(&lock->mutex);
-    return error == 0 || error == EOWNERDEAD;
+    if (error == EOWNERDEAD) pthread_mutex_consistent(mutex);
+    if (error != 0 && error != EOWNERDEAD) return false;
+    atomic_store_explicit(is_stuck, false, memory_order_relaxed);
+    return true;
 }
 
 // Waits for room until `deadline_ns`. A signal is no reason to give up.
@@ -92,7 +98,7 @@ int px_locked_write(int fd, px_control_block *block, enum px_lock which, const v
     if (!block) return write_all(fd, bytes, length, timeout_ms);
     struct px_control_lock *lock = &block->shared->locks[which];
     bool owner_died = false;
-    bool held = lock_within(lock, timeout_ms, &owner_died);
+    bool held = lock_within(block, which, timeout_ms, &owner_died);
     bool partial = atomic_exchange_explicit(&lock->line_is_partial, 0, memory_order_relaxed) != 0;
     // No room for the newline: then the line must not follow either, should room be found in between.
     if (owner_died || partial) code = px_end_partial_line(fd);

@@ -17,7 +17,7 @@
 #include "handoff/control_block.h"
 #include "test.h"
 
-enum { LINES = 20000, LINE_MAX_BYTES = 160, TIMEOUT_MS = 2000 };
+enum { LINES = 100000, LINE_MAX_BYTES = 160, TIMEOUT_MS = 2000 };
 
 struct fixture {
     px_control_block *block;
@@ -376,5 +376,53 @@ TEST(end_partial_line_leaves_whole_lines_and_pipes_alone) {
     ASSERT_CALL(pipe(ends));
     ASSERT_OK(px_end_partial_line(ends[1]));
     ASSERT_EQ(px_end_partial_line(-1), -EBADF);
+    end_fixture(&fixture);
+}
+
+// The lock's owner stands still, again and again and once for as long as the others write: they write on without it.
+TEST_WITH_LIMIT(locked_write_keeps_lines_whole_while_the_locks_owner_is_stopped, 120) {
+    struct fixture fixture = make_fixture();
+    pid_t holder = start_holder(&fixture, "held by one that stands still\n");
+    ASSERT_CALL(kill(holder, SIGSTOP));
+    pid_t writers[3];
+    for (int i = 0; i < 3; i++)
+        if ((writers[i] = (pid_t)ASSERT_CALL(fork())) == 0) write_lines(&fixture, (char)('A' + i));
+    // The third is stopped and continued all the while; should it hold the lock then, the first two wait once and go on.
+    int status = -1;
+    while (waitpid(writers[0], &status, WNOHANG) == 0) {
+        ASSERT_CALL(kill(writers[2], SIGSTOP));
+        usleep(3000);
+        ASSERT_CALL(kill(writers[2], SIGCONT));
+        usleep(3000);
+    }
+    ASSERT_EQ(status, 0);
+    kill_and_reap(holder);  // from here on the lock can be had again
+    expect_exit_0(writers[1]);
+    expect_exit_0(writers[2]);
+    ASSERT_OK(write_text(&fixture, "after all\n", TIMEOUT_MS));
+    size_t size;
+    char *text = read_file(&fixture, &size);
+    for (int i = 0; i < 3; i++) ASSERT_EQ(count_lines(text, (char)('A' + i)), LINES);
+    ASSERT_TRUE(strstr(text, "after all\n") != NULL);
+    ASSERT_EQ(pthread_mutex_trylock(mutex_of(&fixture)), 0);
+    free(text);
+    end_fixture(&fixture);
+}
+
+TEST(locked_write_waits_for_a_stopped_holder_once) {
+    struct fixture fixture = make_fixture();
+    pid_t holder = start_holder(&fixture, "held\n");
+    uint64_t before = now_ms();
+    for (int i = 0; i < 20; i++) ASSERT_OK(write_text(&fixture, "x\n", 1000));
+    ASSERT_GE(now_ms() - before, 990);
+    ASSERT_LT(now_ms() - before, 10000);
+    kill_and_reap(holder);
+    ASSERT_OK(write_text(&fixture, "free again\n", 1000));
+    // The next holder that stands still is waited for like the first.
+    holder = start_holder(&fixture, "held again\n");
+    before = now_ms();
+    ASSERT_OK(write_text(&fixture, "y\n", 300));
+    ASSERT_GE(now_ms() - before, 290);
+    kill_and_reap(holder);
     end_fixture(&fixture);
 }
