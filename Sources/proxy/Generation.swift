@@ -315,8 +315,12 @@ final class Generation {
         while let record = CoreLog.take() {
             log.emit(LogLevel(rawValue: Int(record.level)) ?? .info, record.component, record.text)
         }
-        let lost = CoreLog.lost
-        if lost > 0 { serverStatistics.add("server.log_records_lost", Int64(clamping: lost), in: statistics) }
+        countLostLines()
+    }
+
+    func countLostLines() {
+        let lost = Int64(clamping: CoreLog.lost) + Int64(log.takeLost())
+        if lost > 0 { serverStatistics.add("server.log_records_lost", lost, in: statistics) }
     }
 
     func reopenLogs() {

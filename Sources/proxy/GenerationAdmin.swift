@@ -211,6 +211,7 @@ extension Generation {
     }
 
     private func refreshGauges() {
+        countLostLines()
         let others = (controlBlock?.generations ?? []).filter { $0.epoch != epoch && $0.state != .initializing }
         let elsewhere = Int64(clamping: others.reduce(0) { $0 + $1.connections })
         let memory = ProcessMemory.now

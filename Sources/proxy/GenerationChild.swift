@@ -479,7 +479,7 @@ extension Generation {
     func shareLog(_ block: ControlBlock?) {
         let fd = startUp.logFile.descriptor
         nonisolated(unsafe) let block = block
-        log.setSink { bytes in _ = SharedFile.write(bytes, to: fd, block: block, lock: .log, timeoutMs: 100) }
+        log.setSink { bytes in SharedFile.write(bytes, to: fd, block: block, lock: .log, timeoutMs: 100) == 0 }
     }
 }
 

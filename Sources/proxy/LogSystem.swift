@@ -5,8 +5,8 @@ import Synchronization
 /// The process's log: levels, format, identity and the way out. Every line goes through `emit`, whether it comes from a swift-log
 /// logger or out of the core. Any thread may log.
 final class LogSystem: Sendable {
-    /// Gets whole lines, one call each. Must not log.
-    typealias Sink = @Sendable (UnsafeRawBufferPointer) -> Void
+    /// Gets whole lines, one call each, and returns whether they were written. Must not log.
+    typealias Sink = @Sendable (UnsafeRawBufferPointer) -> Bool
     typealias Clock = @Sendable () -> UInt64
 
     private struct State {
@@ -16,6 +16,9 @@ final class LogSystem: Sendable {
         var identity: LogIdentity
         var limiter = RepeatLimiter()
         var sink: Sink
+        /// Lines that could not be written: since one could, and since somebody asked.
+        var lost = 0
+        var uncounted = 0
     }
 
     private let state: Mutex<State>
@@ -49,7 +52,7 @@ final class LogSystem: Sendable {
             guard case .write(let skipped) = state.limiter.admit(record) else { return nil }
             return (Self.counting(skipped, record), state.format, state.identity, state.sink)
         }
-        if let (record, format, identity, sink) = ready { Self.write(record, format, identity, sink) }
+        if let (record, format, identity, sink) = ready { write(record, format, identity, sink) }
     }
 
     func emit(_ level: LogLevel, _ component: String, _ message: String, _ fields: KeyValuePairs<String, LogRecord.Value> = [:]) {
@@ -62,7 +65,15 @@ final class LogSystem: Sendable {
         let (held, format, identity, sink) = state.withLock {
             ($0.limiter.settle(now: now, final: final), $0.format, $0.identity, $0.sink)
         }
-        for (last, skipped) in held { Self.write(Self.counting(skipped, last), format, identity, sink) }
+        for (last, skipped) in held { write(Self.counting(skipped, last), format, identity, sink) }
+    }
+
+    /// How many lines could not be written since this was last asked, for the counter.
+    func takeLost() -> Int {
+        state.withLock { state in
+            defer { state.uncounted = 0 }
+            return state.uncounted
+        }
     }
 
     // MARK: - Levels and the rest, changeable at run time
@@ -105,7 +116,29 @@ final class LogSystem: Sendable {
         return record
     }
 
-    private static func write(_ record: LogRecord, _ format: LogFormat, _ identity: LogIdentity, _ sink: Sink) {
+    /// A disk that is full loses lines, and the first line for which there is room again is followed by how many.
+    private func write(_ record: LogRecord, _ format: LogFormat, _ identity: LogIdentity, _ sink: Sink) {
+        guard Self.isWritten(record, format, identity, sink) else { return countLost(1) }
+        let lost = state.withLock { state in
+            defer { state.lost = 0 }
+            return state.lost
+        }
+        guard lost > 0 else { return }
+        let message = "log lines were lost: the log could not be written (is its file system full?)"
+        var loss = LogRecord(level: .warning, component: "main", message: message, fields: [.init(key: "lost", value: .number("\(lost)"))])
+        loss.unixNanoseconds = clock()
+        if !Self.isWritten(loss, format, identity, sink) { countLost(lost + 1, ofThese: 1) }
+    }
+
+    /// `ofThese`: how many have not been counted before; all of them where it is left out.
+    private func countLost(_ lines: Int, ofThese new: Int? = nil) {
+        state.withLock {
+            $0.lost += lines
+            $0.uncounted += new ?? lines
+        }
+    }
+
+    private static func isWritten(_ record: LogRecord, _ format: LogFormat, _ identity: LogIdentity, _ sink: Sink) -> Bool {
         LogLine(record: record, identity: identity).bytes(format).withUnsafeBytes(sink)
     }
 

@@ -62,7 +62,7 @@ enum StartUpSteps {
         if options.logPath != nil { _ = SharedFile.endPartialLine(file.descriptor) }
         let fd = file.descriptor
         let log = LogSystem(options, identity: LogIdentity(epoch: epoch, pid: getpid())) { bytes in
-            _ = SharedFile.write(bytes, to: fd, block: nil, lock: .log, timeoutMs: 100)
+            SharedFile.write(bytes, to: fd, block: nil, lock: .log, timeoutMs: 100) == 0
         }
         CoreLog.setLevel(UInt32(log.lowestLevel.rawValue))
         return (log, file)

@@ -211,7 +211,13 @@ struct LogSystemTests {
         func system(_ level: LogLevel = .info, _ components: [ComponentLogLevel] = [], format: LogFormat = .text) -> LogSystem {
             LogSystem(
                 format: format, level: level, components: components, identity: LogIdentity(epoch: 3, pid: 812),
-                clock: { self.now.withLock { $0 } }, sink: { bytes in self.add(String(decoding: bytes, as: UTF8.self)) })
+                clock: { self.now.withLock { $0 } }, sink: { bytes in self.take(bytes) })
+        }
+        let isFull = Mutex(false)
+        func take(_ bytes: UnsafeRawBufferPointer) -> Bool {
+            if isFull.withLock({ $0 }) { return false }
+            add(String(decoding: bytes, as: UTF8.self))
+            return true
         }
         func add(_ line: String) { lines.withLock { $0.append(line) } }
         var all: [String] { lines.withLock { $0 } }
@@ -251,6 +257,23 @@ struct LogSystemTests {
         #expect(fixture.all.count == 21 && fixture.all.last?.hasSuffix("no descriptor 29 skipped=5\n") ?? false)
     }
 
+    @Test("lines for which there is no room are counted, and told once there is")
+    func losses() {
+        let fixture = Fixture()
+        let system = fixture.system()
+        system.emit(.info, "main", "one")
+        fixture.isFull.withLock { $0 = true }
+        for number in 1...3 { system.emit(.info, "main", "lost \(number)") }
+        #expect(fixture.all.count == 1)
+        #expect(system.takeLost() == 3 && system.takeLost() == 0)
+        fixture.isFull.withLock { $0 = false }
+        system.emit(.info, "main", "two")
+        system.emit(.info, "main", "three")
+        #expect(fixture.all.count == 4, "said once: \(fixture.all)")
+        #expect(fixture.all[2].contains("log lines were lost") && fixture.all[2].hasSuffix(" lost=3\n"))
+        #expect(system.takeLost() == 0)
+    }
+
     @Test("identity and sink can change; each line is whole")
     func changes() {
         let fixture = Fixture()
@@ -258,7 +281,7 @@ struct LogSystemTests {
         system.setEpoch(4)
         system.emit(.info, "main", "m")
         #expect(fixture.all.first?.contains("\"epoch\":4") ?? false)
-        system.setSink { _ in }
+        system.setSink { _ in true }
         system.emit(.info, "main", "m")
         #expect(fixture.all.count == 1)
     }
