@@ -157,8 +157,11 @@ public final class AdminServer {
 
     deinit { px_admin_destroy(handle) }
 
-    public func open(_ address: SocketAddress) throws(CoreError) {
-        _ = try checked("bind") { detail in withUnsafePointer(to: address.raw) { px_admin_open(handle, $0, &detail) } }
+    /// `other`: the socket of another generation, which may be in the way (a specific address beside the wildcard one).
+    public func open(_ address: SocketAddress, beside other: Descriptor? = nil) throws(CoreError) {
+        _ = try checked("bind") { detail in
+            withUnsafePointer(to: address.raw) { px_admin_open_beside(handle, $0, other?.fd ?? -1, &detail) }
+        }
     }
 
     /// What came from another process as the admin server's socket is one.

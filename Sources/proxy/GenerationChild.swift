@@ -330,7 +330,7 @@ extension Generation {
                 try server.adopt(descriptor)
             } else {
                 inheritance.keepsAdmin = false
-                try server.open(address)
+                try server.open(address, beside: inheritance.adminSocket)
             }
             inheritance.adminSocket = nil
             admin = server

@@ -62,6 +62,29 @@ extension EndToEnd {
             }
         }
 
+        /// The new address is in the hands of the generation that serves, in part or as a part.
+        @Test func adminMovesBetweenASpecificAndTheWildcardAddress() throws {
+            try scenario("admin to the wildcard address and back", seconds: 40) { s in
+                let (chain, echo) = try s.echoChain()
+                guard case .v4(let port) = chain.admin.endpoint else { return }
+                try chain.start()
+                let load = try LoadClient(s, .connect, echo, ["-r", "200", "--half-close", "--sources", "4"])
+                for place in [Endpoint.host("0.0.0.0", port), .v4(port), .host("0.0.0.0", port)] {
+                    try chain.reconfigure(ConfigText(admin: place, listeners: [.init("echo", [echo])]))
+                    try chain.restart()
+                    let other = Endpoint.host("127.0.0.2", port)
+                    s.checkEqual(try TestSocket.isRefused(other), place == .v4(port), "\(other) with the admin server on \(place)")
+                }
+                // A cold start of somebody else does not get in beside it.
+                let second = try s.run(
+                    Programs.proxy,
+                    ["--base-id", "\(s.baseID + 50)", "--socket-path", s.socketPath, "-c", chain.configPath], name: "second")
+                s.checkEqual(second.status, .exited(1), "another proxy at the same address")
+                s.checkClean(try load.stop(), "new connections")
+                try chain.stop()
+            }
+        }
+
         /// 400 listening sockets do not fit into one packet of descriptors.
         @Test func twoHundredListenersAreHandedOverInOneRestart() throws {
             try scenario("200 listeners", seconds: 60) { s in

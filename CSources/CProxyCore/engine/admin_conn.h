@@ -45,6 +45,7 @@ struct px_admin {
     struct px_handle listener;
     struct px_timer retry;        // accept again after running out of descriptors
     bool serving;                 // between start and stop
+    bool shares_port;             // with another generation's socket, until ours listens
     uint32_t request_timeout_ms;  // from a request's first byte to its last
     uint32_t idle_timeout_ms;     // between requests, and without progress in writing
     uint32_t linger_timeout_ms;

@@ -131,7 +131,25 @@ static int bind_to(int fd, const struct px_addr *addr) {
     return bind(fd, (const struct sockaddr *)addr->storage, addr->length) < 0 ? -errno : 0;
 }
 
-int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail *detail) {
+static void share_port(int fd, int shared) {
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shared, sizeof shared);
+}
+
+// The kernel lets two sockets listen at a port only if both share it and belong to one user, and looks when one is bound and when it begins
+// to listen (inet_csk_bind_conflict). So both share it until ours listens; from then on nobody else gets in, as with any admin server.
+static int bind_beside(px_admin *admin, int fd, const struct px_addr *addr, int other) {
+    struct px_addr theirs;
+    int result = bind_to(fd, addr);
+    if (result != -EADDRINUSE || other < 0 || px_addr_family(addr) == AF_UNIX || px_addr_of_socket(other, &theirs) < 0) return result;
+    if (!px_addr_covers(addr, &theirs) && !px_addr_covers(&theirs, addr)) return result;
+    share_port(fd, 1);
+    share_port(other, 1);
+    result = bind_to(fd, addr);
+    admin->shares_port = result == 0;
+    return result;
+}
+
+static int open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail) {
     char text[PX_ADDR_TEXT];
     const char *call = "socket";
     int result, fd = -1;
@@ -144,13 +162,21 @@ int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail 
     result = set_options(fd, px_addr_family(addr));
     if (result < 0) goto fail;
     call = "bind";
-    result = bind_to(fd, addr);
+    result = bind_beside(admin, fd, addr, other);
     if (result < 0) goto fail;
     admin->fd = fd;
     return 0;
 fail:
     if (fd >= 0) close(fd);
     return px_fail(detail, result, call, text, "%s", advice_of(-result));
+}
+
+int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail *detail) {
+    return open_beside(admin, addr, -1, detail);
+}
+
+int px_admin_open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail) {
+    return open_beside(admin, addr, other, detail);
 }
 
 int px_admin_check_fd(int fd) {
@@ -211,6 +237,8 @@ void px_admin_destroy(px_admin *admin) {
 int px_admin_start(px_admin *admin) {
     if (admin->serving) return 0;
     if (listen(admin->fd, BACKLOG) < 0) return -errno;
+    if (admin->shares_port) share_port(admin->fd, 0);
+    admin->shares_port = false;
     int result = listen_again(admin);
     admin->serving = result == 0;
     return result;

@@ -141,6 +141,38 @@ TEST(admin_can_be_stopped_or_destroyed_by_the_request_it_serves) {
     admin_close();
 }
 
+// The address moves from a specific one to the wildcard of the same port, or back, while the other generation still listens.
+static void move_beside(const char *from, const char *to) {
+    struct px_detail detail = {0};
+    struct px_addr addr;
+    int shared = -1;
+    socklen_t length = sizeof shared;
+    px_admin *parent = px_admin_create(admin_loop), *child = px_admin_create(admin_loop), *stranger = px_admin_create(admin_loop);
+    ASSERT_OK(px_addr_from_ip(from, 0, &addr));
+    ASSERT_OK(px_admin_open(parent, &addr, &detail));
+    ASSERT_OK(px_admin_start(parent));
+    ASSERT_OK(px_admin_address(parent, &addr));
+    uint16_t port = px_addr_port(&addr);
+    ASSERT_OK(px_addr_from_ip(to, port, &addr));
+    ASSERT_EQ(px_admin_open(child, &addr, &detail), -EADDRINUSE);
+    ASSERT_OK(px_admin_open_beside(child, &addr, px_admin_fd(parent), &detail));
+    ASSERT_OK(px_admin_start(child));
+    ASSERT_CALL(getsockopt(px_admin_fd(child), SOL_SOCKET, SO_REUSEPORT, &shared, &length));
+    ASSERT_EQ(shared, 0);
+    px_admin_abandon(parent);
+    ASSERT_EQ(px_admin_open(stranger, &addr, &detail), -EADDRINUSE);
+    px_admin_destroy(stranger);
+    px_admin_destroy(child);
+    px_admin_destroy(parent);
+}
+
+TEST(admin_moves_between_a_specific_and_the_wildcard_address) {
+    admin_open_loop();
+    move_beside("127.0.0.1", "0.0.0.0");
+    move_beside("0.0.0.0", "127.0.0.1");
+    move_beside("::1", "::");
+}
+
 TEST(admin_shares_an_inherited_socket_with_another_process) {
     admin_open();
     px_admin *parent = admin;
