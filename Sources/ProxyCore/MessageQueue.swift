@@ -31,8 +31,23 @@ public final class MessageQueue {
         return fds
     }
 
-    public func push(type: UInt32, _ bytes: [UInt8]) -> Bool {
-        bytes.withUnsafeBytes { px_queue_push(handle, type, $0.baseAddress, UInt32($0.count)) } == 0
+    public enum PushResult: Equatable {
+        case pushed
+        /// There is no room now; the same message may be pushed later.
+        case full
+        /// It would not fit into an empty queue either.
+        case tooLarge
+        /// The other side has made nonsense of the queue, which takes nothing any more.
+        case unusable
+    }
+
+    public func push(type: UInt32, _ bytes: [UInt8]) -> PushResult {
+        switch bytes.withUnsafeBytes({ px_queue_push(handle, type, $0.baseAddress, UInt32($0.count)) }) {
+        case 0: .pushed
+        case -11: .full
+        case -90: .tooLarge
+        default: .unusable
+        }
     }
 
     /// What is there now, at most 1024 messages; the event says so again if there may be more. One larger than 4096 bytes is skipped.

@@ -88,6 +88,8 @@ public enum MessageType {
     public static let successor: UInt16 = 14
     /// serving → draining: end your drain now.
     public static let drainNow: UInt16 = 13
+    /// serving → draining: the log files were moved away; open them anew. An older program does not know it and ignores it.
+    public static let reopenLogs: UInt16 = 15
 
     /// anybody permitted → serving: who serves, and how is it.
     public static let query: UInt16 = 32

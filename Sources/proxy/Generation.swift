@@ -73,6 +73,7 @@ final class Generation {
     var spawned: SpawnedProcess?
     var lastProgress: SupervisionEvent.Draining?
     var lastProgressNs: UInt64 = 0
+    var isQueueGivenUp = false
 
     /// `boundControl`: the control socket, where it had to be bound early (dynamic base id).
     init(_ startUp: StartUp, loop: MainLoop, boundControl: ControlSocket?) {

@@ -51,7 +51,7 @@ extension Generation {
             return CommandAnswer(
                 ok: true, text: draining.isEmpty ? "no generation drains" : "ending \(draining.count) draining generations")
         case .reopenLogs:
-            reopenLogs()
+            reopenEverybodysLogs()
             return CommandAnswer(ok: true, text: "log files reopened")
         case .restart:
             return CommandAnswer(ok: false, text: "there is no supervisor: start the next generation, or use `restarter restart`")
@@ -85,13 +85,19 @@ extension Generation {
                 if let level = LogLevel(name: entry.level) { _ = log.setLevel(level, of: entry.component) }
             }
             CoreLog.setLevel(UInt32(log.lowestLevel.rawValue))
-        case .reopenLogs: reopenLogs()
+        case .reopenLogs: reopenEverybodysLogs()
         case .quit: after(ms: 0) { [unowned self] in feed(.stop) }
         case .resetCounters:
             if let problem = statistics?.reset() {
                 log.emit(.warning, "admin", "not every counter could be reset: \(problem)")
             }
         }
+    }
+
+    /// A draining generation writes access-log lines too, and has no admin server of its own.
+    private func reopenEverybodysLogs() {
+        reopenLogs()
+        for relative in older + [parent].compactMap({ $0 }) where relative.bye == nil { send(.bare(MessageType.reopenLogs), to: relative) }
     }
 
     /// `graceful` gives the connections the drain time before nobody is accepted any more; with `skipExit` that never comes.

@@ -122,7 +122,11 @@ extension Generation {
         guard lastProgress == nil || progress.connections == 0 || now - lastProgressNs >= 1_000_000_000 else { return }
         lastProgress = progress
         lastProgressNs = now
-        if let bytes = try? JSONEncoder().encode(progress) { _ = queue.push(type: Self.progressMessage, Array(bytes)) }
+        guard let bytes = try? JSONEncoder().encode(progress) else { return }
+        // When it is full, whoever does not read has an older report; the next one is as good.
+        guard queue.push(type: Self.progressMessage, Array(bytes)) == .unusable, !isQueueGivenUp else { return }
+        isQueueGivenUp = true
+        log.emit(.warning, "hot_restart", "the queue to the new generation is unusable: it will not tell how this drain goes")
     }
 
     static let progressMessage: UInt32 = 1

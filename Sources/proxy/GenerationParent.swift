@@ -233,6 +233,9 @@ extension Generation {
             attachBlocks(packet.descriptors, onlyOf: epoch)
             feed(.successorAnnounced(epoch: epoch))
         case MessageType.drainNow: feed(.drainNow)
+        case MessageType.reopenLogs:
+            log.emit(.notice, "main", "asked by the serving generation, reopening log files")
+            reopenLogs()
         case MessageType.bye: feed(.childBye(ByeWord(rawValue: ByeMessage(packet).reason.rawValue) ?? .failed))
         default: break
         }
