@@ -30,8 +30,12 @@ static void emptied(struct px_listener *listener) {
 static void empty_removed(struct px_worker *worker) {
     for (uint32_t i = 0; i < worker->point_count; i++) {
         struct px_accept_point *point = &worker->points[i];
-        bool due = atomic_load(&point->socket->removed) && !atomic_load(&point->socket->shut);
-        if (!due || point->listener.emptying) continue;
+        if (!atomic_load(&point->socket->removed) || point->listener.emptying) continue;
+        // Another worker has emptied it: a Unix socket that is shut down would be reported as readable for ever.
+        if (atomic_load(&point->socket->shut)) {
+            px_listener_stop(&point->listener);
+            continue;
+        }
         worker->emptying++;
         px_listener_empty(&point->listener, &point->socket->shut);
     }

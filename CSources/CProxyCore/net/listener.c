@@ -158,7 +158,8 @@ static void on_grace(struct px_timer *timer) {
     finish_emptying(listener);
 }
 
-// A Unix socket keeps its queue when it is shut down (unix_accept ends with EINVAL once it is empty), so nothing falls between.
+// A Unix socket keeps its queue when it is shut down, so nothing falls between. Without O_NONBLOCK accept4() would then end with
+// EINVAL; with it, it goes on saying EAGAIN, and epoll that there is something to read.
 static void empty_pipe(struct px_listener *listener) {
     if (!atomic_exchange(listener->shut, true)) shutdown(listener->fd, SHUT_RD);
     (void)accept_rest(listener);

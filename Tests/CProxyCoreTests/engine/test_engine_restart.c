@@ -149,6 +149,7 @@ static int unix_connect(const char *path) {
 static void add_pipe(struct rig *rig, const char *name, const char *path) {
     struct px_listener_spec spec = rig_listener_spec(name, PX_FILTER_ECHO);
     struct px_addr addr;
+    spec.inbound = true;
     uint32_t index = (uint32_t)ASSERT_OK(px_plan_add_listener(rig->plan, &spec));
     ASSERT_OK(px_addr_from_path(path, &addr));
     ASSERT_OK(px_plan_add_address(rig->plan, index, &addr, 0600));
@@ -486,6 +487,40 @@ TEST(pipe_moves_to_the_next_generation) {
     rig_end(&parent);
     rig_end(&child);
     px_control_block_destroy(control);
+}
+
+static void add_socket_events(const struct px_stat *stat, void *context) {
+    bool is_pipe = strncmp(stat->name, "listener.pipe", 13) == 0 && strstr(stat->name, "accepted_per_socket_event");
+    if (is_pipe) *(uint64_t *)context += stat->histogram_count;
+}
+
+// All workers accept from one socket of a pipe. Those that did not empty it must let go of it too: a Unix socket that was shut down
+// is readable for ever, and a worker that goes on with other listeners would turn for nothing.
+TEST(pipes_that_are_drained_beside_other_listeners_are_left_alone) {
+    enum { PIPES = 20, WORKERS = 4 };
+    struct rig rig;
+    char names[PIPES][16], paths[PIPES][108];
+    struct px_listener_spec out = rig_listener_spec("out", PX_FILTER_ECHO);
+    rig_begin(&rig, WORKERS);
+    uint32_t index = rig_listener(&rig, &out, 0);
+    for (int i = 0; i < PIPES; i++) {
+        snprintf(names[i], sizeof names[i], "pipe%d", i);
+        snprintf(paths[i], sizeof paths[i], "%s/%d", test_directory(), i);
+        add_pipe(&rig, names[i], paths[i]);
+    }
+    rig_serve(&rig, true);
+    px_engine_drain_listeners(rig.engine, true);
+    uint64_t deadline = now_ms() + RIG_DEADLINE_MS, events = 0;
+    for (int i = 0; i < PIPES;) {
+        int fd = unix_connect(paths[i]);
+        if (fd == -ECONNREFUSED) i++;
+        else if (now_ms() > deadline) FAIL("%s still accepts after %d ms", names[i], RIG_DEADLINE_MS);
+        if (fd >= 0) close(fd);
+    }
+    use(rig_port(&rig, index), 200);
+    px_stats_reader_collect(rig.reader, add_socket_events, &events);
+    ASSERT_LT(events, PIPES * 50);
+    rig_end(&rig);
 }
 
 // ---- in the middle of things -----------------------------------------------------------------------------------------------------
