@@ -283,6 +283,21 @@ TEST(admin_waits_while_descriptors_are_used_up_and_goes_on) {
     admin_close();
 }
 
+TEST(admin_low_port_without_the_right_names_the_right) {
+    if (geteuid() != 0) SKIP("needs root, to give it up");
+    struct px_addr addr;
+    struct px_detail detail = {0};
+    ASSERT_OK(px_addr_from_ip("127.0.0.1", 81, &addr));
+    ASSERT_CALL(setresuid(65534, 65534, 65534));
+    admin_open_loop();
+    px_admin *low = px_admin_create(admin_loop);
+    int result = px_admin_open(low, &addr, &detail);
+    px_admin_destroy(low);
+    if (result == 0) SKIP("low ports are free here (net.ipv4.ip_unprivileged_port_start)");
+    ASSERT_EQ(result, -EACCES);
+    ASSERT_CONTAINS(detail.text, "CAP_NET_BIND_SERVICE");
+}
+
 TEST(admin_leaves_no_descriptor_behind) {
     (void)px_log_fd();
     int before = test_open_descriptors();

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/rig.h"
+#include "net/sock.h"
 
 static px_control_block *control_block(uint64_t epoch) {
     struct px_detail detail;
@@ -94,6 +95,42 @@ TEST(restart_with_fewer_workers) { change(4, true, 1, true); }
 TEST(restart_that_turns_reuse_port_on) { change(2, false, 3, true); }
 TEST(restart_that_turns_reuse_port_off) { change(3, true, 2, false); }
 TEST(restart_without_reuse_port) { change(1, false, 3, false); }
+
+// A group of SO_REUSEPORT belongs to one user, and not even root joins another's: the parent makes the sockets that root's workers want.
+TEST(root_follows_another_user_with_more_workers) {
+    if (geteuid() != 0) SKIP("needs root to become another user");
+    struct rig parent, child;
+    struct px_detail detail = {0};
+    struct px_addr addr;
+    uint32_t count;
+    int32_t fds[8];
+    ASSERT_CALL(seteuid(65534));
+    begin_echo(&parent, 1, 0, NULL, true, 0);
+    rig_serve(&parent, true);
+    uint16_t port = rig_port(&parent, 0);
+    ASSERT_CALL(seteuid(0));
+    ASSERT_OK(px_addr_from_ip("127.0.0.1", port, &addr));
+    ASSERT_EQ(px_sock_bind(&(struct px_bind_spec){.addr = addr, .reuse_port = true}, &detail), -EADDRINUSE);
+    begin_echo(&child, 4, 1, NULL, true, port);
+    rig_create(&child);
+    struct px_socket_label label;
+    int first = (int)ASSERT_OK(px_engine_socket(parent.engine, 0, &label));
+    ASSERT_EQ(px_engine_offer_socket(child.engine, &label, fcntl(first, F_DUPFD_CLOEXEC, 0)), 1);
+    ASSERT_TRUE(px_engine_next_wanting(child.engine, &addr, &count));
+    ASSERT_EQ(count, 3);
+    ASSERT_CALL(seteuid(65534));
+    ASSERT_EQ(px_engine_make_sockets(parent.engine, &addr, count, fds), 3);
+    ASSERT_CALL(seteuid(0));
+    for (uint32_t i = 0; i < count; i++) ASSERT_OK(px_engine_adopt_extra(child.engine, &addr, fcntl(fds[i], F_DUPFD_CLOEXEC, 0)));
+    rig_serve(&child, false);
+    px_engine_accept_stop(parent.engine);
+    rig_wait(&parent, PX_EVENT_ACCEPT_STOPPED);
+    use(port, 50);
+    ASSERT_EQ(px_engine_socket_count(child.engine), 4);
+    rig_end(&parent);
+    use(port, 50);
+    rig_end(&child);
+}
 
 // ---- removed listeners ---------------------------------------------------------------------------------------------------------
 

@@ -204,6 +204,30 @@ TEST(log_writer_tells_a_full_disk_once_and_goes_on) {
     assert_contents(path, "012345\nwell\n");  // the torn line was ended
 }
 
+// Root may read and write whatever the permission bits say, so it steps down.
+TEST(log_writer_needs_no_right_to_read_and_says_when_it_may_not_write) {
+    if (geteuid() != 0) SKIP("needs root, to give it up");
+    const char *path = path_of("write-only.log");
+    ASSERT_CALL(chmod(test_directory(), 0755));
+    close((int)ASSERT_CALL(open(path, O_CREAT | O_WRONLY, 0200)));
+    ASSERT_CALL(chown(path, 65534, 65534));
+    ASSERT_CALL(seteuid(65534));
+    ASSERT_EQ(open(path, O_RDWR), -1);
+    open_writer(path, 1000, 0);
+    append("a line\n");
+    close_writer();
+    static struct px_log_file *files[1];
+    files[0] = px_log_file_create(path_of("not-ours.log"), &stats);
+    struct px_log_writer_options options = {.files = files, .file_count = 1, .flush_ms = 1000};
+    struct px_detail detail;
+    ASSERT_TRUE(px_log_writer_create(&options, &detail) == NULL);
+    ASSERT_CALL(seteuid(0));
+    px_log_file_destroy(files[0]);
+    ASSERT_EQ(detail.code, -EACCES);
+    ASSERT_CONTAINS(detail.text, "may not write there");
+    assert_contents(path, "a line\n");
+}
+
 TEST(log_writer_says_which_file_cannot_be_opened) {
     static struct px_log_file *files[2];
     files[0] = px_log_file_create(path_of("good.log"), &stats);

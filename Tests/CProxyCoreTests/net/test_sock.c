@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net/sock.h"
@@ -375,6 +376,36 @@ TEST(sock_low_port_without_the_right_names_the_right) {
     if (fd >= 0) SKIP("low ports are free here (net.ipv4.ip_unprivileged_port_start)");
     ASSERT_EQ(fd, -EACCES);
     ASSERT_CONTAINS(detail.text, "CAP_NET_BIND_SERVICE");
+}
+
+TEST(sock_option_without_the_right_names_the_right) {
+    if (geteuid() != 0) SKIP("needs root, to give it up");
+    struct px_socket_option mark = {.level = SOL_SOCKET, .name = SO_MARK, .state = PX_OPTION_PREBIND, .is_int = true, .int_value = 1};
+    struct px_bind_spec spec = {.addr = ip("127.0.0.1", 0), .options = &mark, .option_count = 1};
+    struct px_detail detail;
+    ASSERT_CALL(setresuid(65534, 65534, 65534));
+    ASSERT_EQ(px_sock_bind(&spec, &detail), -EPERM);
+    ASSERT_STR(detail.call, "setsockopt");
+    ASSERT_CONTAINS(detail.text, "CAP_NET_ADMIN");
+}
+
+// What another user's process has open cannot be seen in /proc; nobody is named then, least of all somebody else.
+TEST(sock_holder_of_another_user_is_not_guessed) {
+    if (geteuid() != 0) SKIP("needs root, to give it up");
+    struct px_addr addr = bound(listen_on(ip("127.0.0.1", 0)));
+    pid_t child = (pid_t)ASSERT_CALL(fork());
+    if (child == 0) {
+        struct px_detail detail;
+        ASSERT_CALL(close_range(3, ~0u, 0));
+        ASSERT_CALL(setresuid(65534, 65534, 65534));
+        ASSERT_EQ(px_sock_bind(&(struct px_bind_spec){.addr = addr}, &detail), -EADDRINUSE);
+        ASSERT_CONTAINS(detail.text, "cannot be seen from here");
+        _exit(0);
+    }
+    int status;
+    ASSERT_CALL(waitpid(child, &status, 0));
+    ASSERT_TRUE(WIFEXITED(status));
+    ASSERT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(sock_foreign_address_is_told) {

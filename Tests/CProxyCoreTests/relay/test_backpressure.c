@@ -113,6 +113,21 @@ TEST_WITH_LIMIT(bytes_are_exact_with_one_slow_reader_and_nothing_back, 40) { rel
 TEST_WITH_LIMIT(bytes_are_exact_with_a_tiny_buffer_limit, 40) { relay_exactly(7, 200000, 100000, 4, 4); }
 TEST_WITH_LIMIT(bytes_are_exact_with_an_odd_buffer_limit, 40) { relay_exactly(40001, scaled(20000000), scaled(10000000), 6, 6); }
 
+// Root may have pipes of any size; another user's new ones have one page once fs.pipe-user-pages-soft are used up.
+TEST_WITH_LIMIT(bytes_are_exact_for_a_user_without_pipe_pages, 40) {
+    enum { PIPES = 400 };
+    if (geteuid() != 0) SKIP("needs root, to give it up");
+    ASSERT_CALL(setresuid(65534, 65534, 65534));
+    int fds[2], refused = 0;
+    for (int i = 0; i < PIPES && refused == 0; i++) {
+        ASSERT_CALL(pipe(fds));
+        if (fcntl(fds[1], F_SETPIPE_SZ, 1 << 20) < 0) refused = errno;
+    }
+    if (refused == 0) SKIP("%d pipes of 1 MiB are not too many here (fs.pipe-user-pages-soft)", PIPES);
+    ASSERT_EQ(refused, EPERM);
+    relay_exactly(1 << 20, scaled(40000000), scaled(30000000), 0, 6);
+}
+
 // An upstream that never reads: what the relay took in is bounded by its buffer limit and the kernel's socket buffers.
 TEST(a_reader_that_stops_stops_the_sender) {
     struct rig rig;
