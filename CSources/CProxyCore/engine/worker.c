@@ -124,11 +124,7 @@ static void start_accepting(struct px_worker *worker, struct command *command) {
     worker->points = command->points;
     worker->point_count = command->point_count;
     worker->accepting = true;
-    for (uint32_t i = 0; i < worker->point_count; i++) {
-        struct px_listener *listener = &worker->points[i].listener;
-        int error = px_listener_start(listener);
-        if (error < 0) px_log(PX_ERROR, "conn_handler", "worker %u cannot watch listener %s: %s", worker->options.index, listener->config->name, px_error_text(error));
-    }
+    for (uint32_t i = 0; i < worker->point_count; i++) px_listener_start(&worker->points[i].listener);
 }
 
 static void run_command(void *context) {

@@ -53,9 +53,10 @@ static void log_exhaustion(const struct px_listener *listener, int error) {
         atomic_fetch_add_explicit(&skipped, 1, memory_order_relaxed);
         return;
     }
-    px_log(PX_WARNING, "conn_handler", "cannot accept on listener %s: %s; trying again every %d ms (%llu like this not shown); raise the descriptor limit or lower the connection limits",
+    const char *remedy = error == -ENOSPC ? "raise fs.epoll.max_user_watches" : "raise the descriptor limit or lower the connection limits";
+    px_log(PX_WARNING, "conn_handler", "cannot accept on listener %s: %s; trying again every %d ms (%llu like this not shown); %s",
         listener->config->name, px_error_text(error), RESUME_MS,
-        (unsigned long long)atomic_exchange_explicit(&skipped, 0, memory_order_relaxed));
+        (unsigned long long)atomic_exchange_explicit(&skipped, 0, memory_order_relaxed), remedy);
 }
 
 // A level-triggered socket that cannot be accepted from would spin the loop.
@@ -66,11 +67,7 @@ static void rest(struct px_listener *listener, int error) {
     px_timer_arm(listener->loop, &listener->resume, RESUME_MS);
 }
 
-static void on_resume(struct px_timer *timer) {
-    struct px_listener *listener = of_timer(timer);
-    int error = px_listener_start(listener);
-    if (error < 0) rest(listener, error);
-}
+static void on_resume(struct px_timer *timer) { px_listener_start(of_timer(timer)); }
 
 static void adapt(struct px_listener *listener, int error) {
     if (error < 0) {
@@ -99,13 +96,14 @@ static void on_connection(struct px_handle *handle, uint32_t events) {
     if (is_final(error)) px_loop_remove(listener->loop, &listener->handle);
 }
 
-int px_listener_start(struct px_listener *listener) {
+void px_listener_start(struct px_listener *listener) {
     if (listener->batch == 0) listener->batch = BATCH_DEFAULT;
     listener->burst = 1;
     listener->streak = 0;
     listener->handle.on_events = on_connection;
     listener->resume.on_fire = on_resume;
-    return px_loop_add(listener->loop, &listener->handle, listener->fd, PX_READ_ONLY | PX_LEVEL | (listener->shared ? PX_EXCLUSIVE : 0));
+    int error = px_loop_add(listener->loop, &listener->handle, listener->fd, PX_READ_ONLY | PX_LEVEL | (listener->shared ? PX_EXCLUSIVE : 0));
+    if (error < 0) rest(listener, error);
 }
 
 // ---- emptying ---------------------------------------------------------------------------------------------------------------
@@ -177,7 +175,7 @@ void px_listener_empty(struct px_listener *listener, atomic_bool *shut) {
         return;
     }
     filter_syns(listener);
-    if (px_listener_start(listener) < 0) px_log(PX_WARNING, "conn_handler", "cannot watch listener %s while it is emptied", listener->config->name);
+    px_listener_start(listener);
     px_timer_arm(listener->loop, &listener->grace, GRACE_MS);
 }
 

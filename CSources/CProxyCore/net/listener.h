@@ -54,8 +54,8 @@ struct px_listener {
     uint32_t streak;                   // full batches in a row
 };
 
-// Put the socket into the loop. 0 or -errno.
-int px_listener_start(struct px_listener *listener);
+// Put the socket into the loop; where the kernel has no room for it (ENOMEM, ENOSPC), try again until it has.
+void px_listener_start(struct px_listener *listener);
 // Out of the loop; the socket stays open and listening. Also gives up emptying.
 void px_listener_stop(struct px_listener *listener);
 // The address is no longer served by anybody: accept what waits or is about to, then shut the socket down for reading, so that
