@@ -1,28 +1,36 @@
 #!/bin/sh
 # Build each Tests/Fuzz/fuzz_*.c with the core under libFuzzer, address and undefined-behaviour sanitizers and run it for SECONDS
 # from its committed corpus: fuzz.sh SECONDS [target ...]. New inputs stay in .build-fuzz/corpus; a finding is left in .build-fuzz.
+# What a target needs beside its one file is in a directory of its name; every __wrap_… there replaces the function for the linker.
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:?seconds}
 shift
-mkdir -p .build-fuzz
-[ $# -gt 0 ] || set -- $(find Tests/Fuzz -name 'fuzz_*.c' -exec basename {} .c \; 2>/dev/null | sort)
-core=$(find CSources/CProxyCore -name '*.c' | sort)
+[ $# -gt 0 ] || set -- $(find Tests/Fuzz -maxdepth 1 -name 'fuzz_*.c' -exec basename {} .c \; | sort)
+flags="-std=gnu17 -D_GNU_SOURCE -DDEBUG=1 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -ICSources/CProxyCore -ITests/Fuzz"
+mkdir -p .build-fuzz/core
+rm -f .build-fuzz/core/*.o
+find CSources/CProxyCore -name '*.c' |
+    xargs -P "$(nproc)" -I{} sh -c 'clang $1 -fsanitize=fuzzer-no-link -c "$2" -o ".build-fuzz/core/$(echo "$2" | tr / _).o"' sh "$flags" {}
 passed=0
 for target; do
+    own=$(find "Tests/Fuzz/$target" -name '*.c' 2>/dev/null || true)
+    # shellcheck disable=SC2086
+    wrapped=$([ -z "$own" ] || sed -n 's/^.*__wrap_\([a-z0-9_]*\)(.*;$/-Wl,--wrap=\1/p' $own | sort -u)
     # shellcheck disable=SC2086
     # gold, the toolchain's default linker, warns about every sanitizer symbol.
-    clang -std=gnu17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -fuse-ld=bfd \
-        -ICSources/CProxyCore $core "Tests/Fuzz/$target.c" -pthread -o ".build-fuzz/$target"
+    clang $flags -fsanitize=fuzzer -fuse-ld=bfd $wrapped .build-fuzz/core/*.o "Tests/Fuzz/$target.c" $own -pthread -o ".build-fuzz/$target"
     mkdir -p ".build-fuzz/corpus/$target" "Tests/Fuzz/corpus/$target"
-    if ! ".build-fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -seed=1 -verbosity=0 -print_final_stats=1 \
+    if ! ".build-fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -seed=1 -print_final_stats=1 \
         -artifact_prefix=".build-fuzz/$target-" ".build-fuzz/corpus/$target" "Tests/Fuzz/corpus/$target" \
         >".build-fuzz/$target.log" 2>&1; then
         tail -60 ".build-fuzz/$target.log"
         echo "$target: failed, see .build-fuzz/$target.log"
         exit 1
     fi
-    echo "$target: $(awk '/number_of_executed_units/ { print $2 }' ".build-fuzz/$target.log") inputs, no finding"
+    awk -v target="$target" '/ cov: / { covered = $0 } /number_of_executed_units/ { count = $2 } END {
+        sub(/.* cov: /, "", covered); split(covered, words); print target ": " count " inputs, " words[1] " edges, " words[3] " features, no finding"
+    }' ".build-fuzz/$target.log"
     passed=$((passed + 1))
 done
 echo "$passed passed, 0 failed"
