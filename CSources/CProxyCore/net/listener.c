@@ -145,6 +145,7 @@ static void finish_emptying(struct px_listener *listener) {
     listener->ops->emptied(listener);
 }
 
+// Without descriptors what waits has to wait on, but not for ever.
 static void on_grace(struct px_timer *timer) {
     struct px_listener *listener = (struct px_listener *)((char *)timer - offsetof(struct px_listener, grace));
     int error = accept_rest(listener);
@@ -160,8 +161,7 @@ static void on_grace(struct px_timer *timer) {
 // EINVAL; with it, it goes on saying EAGAIN, and epoll that there is something to read.
 static void empty_pipe(struct px_listener *listener) {
     if (!atomic_exchange(listener->shut, true)) shutdown(listener->fd, SHUT_RD);
-    (void)accept_rest(listener);
-    finish_emptying(listener);
+    on_grace(&listener->grace);
 }
 
 void px_listener_empty(struct px_listener *listener, atomic_bool *shut) {

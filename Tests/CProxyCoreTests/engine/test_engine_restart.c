@@ -404,14 +404,9 @@ TEST(cold_start_beside_a_reuse_port_server_is_refused) {
 }
 
 // Descriptors run out: accepting rests, and goes on when there are some again.
-TEST(accepting_rests_while_there_are_no_descriptors) {
-    struct rig rig;
-    int hoard[4096], held = 0;
-    begin_echo(&rig, 1, 0, NULL, true, 0);
-    rig_serve(&rig, true);
-    int fd = tcp_connect(rig_port(&rig, 0));
-    expect_echo(fd, "before");
-    // Leave one descriptor, for the client's end of the next connection.
+// Take all descriptors but one, for the client's end of the next connection.
+static int hoard_descriptors(int hoard[4096]) {
+    int held = 0;
     struct rlimit limit;
     ASSERT_CALL(getrlimit(RLIMIT_NOFILE, &limit));
     limit.rlim_cur = 256;
@@ -419,6 +414,17 @@ TEST(accepting_rests_while_there_are_no_descriptors) {
     while (held < 4096 && (hoard[held] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0) held++;
     ASSERT_GT(held, 0);
     close(hoard[--held]);
+    return held;
+}
+
+TEST(accepting_rests_while_there_are_no_descriptors) {
+    struct rig rig;
+    int hoard[4096];
+    begin_echo(&rig, 1, 0, NULL, true, 0);
+    rig_serve(&rig, true);
+    int fd = tcp_connect(rig_port(&rig, 0));
+    expect_echo(fd, "before");
+    int held = hoard_descriptors(hoard);
     int late = tcp_connect(rig_port(&rig, 0));
     rig_wait_value(&rig, "listener.echo.downstream_accept_paused", 1);
     expect_echo(fd, "the open one is served meanwhile");
@@ -426,6 +432,35 @@ TEST(accepting_rests_while_there_are_no_descriptors) {
     expect_echo(late, "late but served");
     close(fd);
     close(late);
+    rig_end(&rig);
+}
+
+// Drained at a moment without descriptors: what waits in the queue waits on.
+TEST(pipe_that_is_drained_without_descriptors_serves_what_waits) {
+    struct rig rig;
+    int hoard[4096];
+    char path[108];
+    snprintf(path, sizeof path, "%s/pipe", test_directory());
+    rig_begin(&rig, 1);
+    add_pipe(&rig, "pipe", path);
+    rig_serve(&rig, true);
+    int held = hoard_descriptors(hoard);
+    int late = (int)ASSERT_OK(unix_connect(path));
+    rig_wait_value(&rig, "listener.pipe.downstream_accept_paused", 1);
+    px_engine_drain_listeners(rig.engine, false);
+    // Refused: the worker has shut the pipe down and tried to empty it.
+    uint64_t deadline = now_ms() + RIG_DEADLINE_MS;
+    for (int refused = 0; refused != -ECONNREFUSED;) {
+        if (now_ms() > deadline) FAIL("the pipe still accepts after %d ms", RIG_DEADLINE_MS);
+        close(hoard[--held]);
+        refused = unix_connect(path);
+        if (refused >= 0) close(refused);
+        hoard[held++] = fcntl(0, F_DUPFD_CLOEXEC, 0);
+    }
+    while (held > 0) close(hoard[--held]);
+    expect_echo(late, "late but served");
+    close(late);
+    rig_wait(&rig, PX_EVENT_ACCEPT_STOPPED);
     rig_end(&rig);
 }
 
