@@ -198,8 +198,10 @@ static void settle(struct server *server) {
     for (int quiet = 0; quiet < 2 || faults_owed() > 0;) quiet = turn(server) > 0 ? 0 : quiet + 1;
 }
 
+// A rollback that comes while a drained pipe's queue waits for descriptors binds the pipe anew, and the queue is lost.
 static void start_accepting(struct server *server) {
     struct px_detail detail = {0};
+    if (server->stopped && faults_exhausted()) server->lossless = false;
     require(px_engine_accept_start(server->engine, &detail) == 0, detail.text);
     server->stopped = false;
 }
@@ -301,9 +303,14 @@ static bool converse(struct server *server) {
     return moved;
 }
 
-// A pause for want of descriptors is 100 ms long, so the clock goes on, too.
+// Pauses for want of descriptors are 100 ms long; the clock goes on for them. What is being drained gets the time to end.
 static void converse_to_the_end(struct server *server) {
-    if (server->stopped) start_accepting(server);
+    for (int i = 0; server->stopped && i < 30; i++) {
+        faults_advance_ms(100);
+        settle(server);
+    }
+    server->stopped = false;
+    start_accepting(server);
     settle(server);
     for (int still = 0; still < 8; still++) {
         if (converse(server)) still = 0;

@@ -91,6 +91,7 @@ void faults_on(bool on) { state.on = on; }
 void faults_stop(void) { state.budget = 0; }
 void faults_advance_ms(uint64_t ms) { state.now_ns += ms * 1000000; }
 uint32_t faults_owed(void) { return state.owed; }
+bool faults_exhausted(void) { return state.exhaustions > 0; }
 
 void faults_arm(enum fault_call call, enum fault_kind kind, uint8_t skip) {
     if (state.armed_count == ARMED) return;

@@ -34,6 +34,8 @@ void faults_arm(enum fault_call call, enum fault_kind kind, uint8_t skip);
 // No fault from here on. Edges that are owed are still given.
 void faults_stop(void);
 void faults_advance_ms(uint64_t ms);
+// Whether there were no descriptors to accept with, at any time.
+bool faults_exhausted(void);
 // Edges that the kernel owes after an EAGAIN or a short transfer that it did not mean.
 uint32_t faults_owed(void);
 
