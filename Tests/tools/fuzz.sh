@@ -1,7 +1,7 @@
 #!/bin/sh
 # Build each Tests/Fuzz/fuzz_*.c with the core under libFuzzer, address and undefined-behaviour sanitizers and run it for SECONDS
 # from its committed corpus: fuzz.sh SECONDS [target ...]. New inputs stay in .build-fuzz/corpus; a finding is left in .build-fuzz.
-# What a target needs beside its one file is in a directory of its name; every __wrap_… there replaces the function for the linker.
+# What a target needs beside its one file is in a directory of its name; every __wrap_… of a target replaces the function for the linker.
 set -eu
 cd "$(dirname "$0")/../.."
 seconds=${1:?seconds}
@@ -16,7 +16,7 @@ passed=0
 for target; do
     own=$(find "Tests/Fuzz/$target" -name '*.c' 2>/dev/null || true)
     # shellcheck disable=SC2086
-    wrapped=$([ -z "$own" ] || sed -n 's/^.*__wrap_\([a-z0-9_]*\)(.*;$/-Wl,--wrap=\1/p' $own | sort -u)
+    wrapped=$(sed -n 's/^.*__wrap_\([a-z0-9_]*\)(.*;$/-Wl,--wrap=\1/p' "Tests/Fuzz/$target.c" $own | sort -u)
     # shellcheck disable=SC2086
     # gold, the toolchain's default linker, warns about every sanitizer symbol.
     clang $flags -fsanitize=fuzzer -fuse-ld=bfd $wrapped .build-fuzz/core/*.o "Tests/Fuzz/$target.c" $own -pthread -o ".build-fuzz/$target"
