@@ -1,6 +1,6 @@
 # Every target is a line or two; what is longer is a script in Tests/tools. `make help` lists them.
 .DEFAULT_GOAL := build
-.PHONY: help all build run test check fmt asan tsan fuzz bench bench-peers demo soak clean
+.PHONY: help all build run test check fmt asan tsan valgrind fuzz bench bench-peers demo soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -15,10 +15,12 @@ check: ## layers, headers, both compilers, boundary, format, a bounded fuzz run
 	@Tests/tools/check.sh
 fmt: ## format Swift sources in place
 	@swift format --in-place --recursive --parallel Sources Tests Package.swift
-asan: ## C and Swift unit tests under address and undefined-behaviour sanitizers
+asan: ## C tests, Swift unit tests and the whole proxy end to end under address (C: and undefined-behaviour) sanitizers
 	@Tests/tools/sanitize.sh asan
-tsan: ## C and Swift unit tests under the thread sanitizer
+tsan: ## the same under the thread sanitizer
 	@Tests/tools/sanitize.sh tsan
+valgrind: build ## C tests and a restart of the released proxy under memcheck
+	@Tests/tools/valgrind.sh
 fuzz: ## fuzz every target for FUZZ_SECONDS (600) each
 	@Tests/tools/fuzz.sh $${FUZZ_SECONDS:-600}
 bench: ## measure with the C microbenchmarks (BENCH_FLAGS=--json for JSON)

@@ -1,9 +1,10 @@
 // Runner of the C tests: each test in a process (and process group) of its own, one after the other, with a watchdog.
 //
 //   CProxyCoreTests [-l] [-v] [name-part]…
+//   CProxyCoreTests -x name
 //
 // Without arguments all tests run; with some, those whose name or file contains one of them. -l lists, -v names each test
-// as it ends. What a test printed is shown if it failed. The last line is "N passed, N failed"; exit status 1 if any failed.
+// as it ends. -x runs one test in this very process, under a debugger or valgrind. What a test printed is shown if it failed. The last line is "N passed, N failed"; exit status 1 if any failed.
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -126,10 +127,22 @@ static void run_test(const struct test_case *test, bool verbose, struct tally *t
     close(output);
 }
 
+// Returns the exit status of a test that does not end the process itself.
+static int run_here(const char *name) {
+    for (struct test_case *test = first; test; test = test->next) {
+        if (strcmp(test->name, name) != 0) continue;
+        test->run();
+        return TEST_PASSED;
+    }
+    fprintf(stderr, "there is no test %s\n", name);
+    return 2;
+}
+
 int main(int argc, char **argv) {
     bool verbose = false, list = false;
     int option;
-    while ((option = getopt(argc, argv, "lv")) != -1) {
+    while ((option = getopt(argc, argv, "lvx:")) != -1) {
+        if (option == 'x') return run_here(optarg);
         if (option == 'l') list = true;
         else if (option == 'v') verbose = true;
         else return 2;

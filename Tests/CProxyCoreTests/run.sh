@@ -8,6 +8,7 @@ case "${1:-plain}" in
     asan) sanitize="-fsanitize=address,undefined -fno-sanitize-recover=undefined"; shift ;;
     ubsan) sanitize="-fsanitize=undefined -fno-sanitize-recover=undefined"; shift ;;
     tsan) sanitize="-fsanitize=thread"; shift ;;
+    valgrind) sanitize="-gdwarf-4"; shift ;;
     plain) [ $# -eq 0 ] || shift ;;
 esac
 cc=${CC:-clang}
