@@ -33,7 +33,7 @@ TEST(shared_memory_is_sealed_and_zero) {
 TEST(shared_memory_can_be_read_only_for_others) {
     struct px_detail detail = {0};
     struct px_shared_memory memory = make(4096, PX_SHARED_READ_ONLY), other;
-    ASSERT_EQ(px__shared_memory_attach(&other, memory.fd, "other", 1, 4096, PX_SHARED_WRITABLE, &detail), -EPERM);
+    ASSERT_EQ(px__shared_memory_attach(&other, memory.fd, "other", 1, 4096, PX_SHARED_WRITABLE, &detail), -PX_E_INCOMPATIBLE);
     ASSERT_OK(px__shared_memory_attach(&other, dup(memory.fd), "other", 4096, 4096, PX_SHARED_READ_ONLY, &detail));
     memcpy(memory.map, "seen", 4);
     ASSERT_MEM(other.map, "seen", 4);

@@ -119,15 +119,14 @@ TEST(control_block_readers_see_whole_records) {
     pid_t pid = (pid_t)ASSERT_CALL(fork());
     if (pid == 0) publish_for_ever(block, 5);
     uint64_t last = 0, deadline_ns = px_clock_monotonic_ns() + 10000000000;
-    int seen = 0;  // different records; where both processes share one processor with others, few in all that time
-    while (seen < 3000 && px_clock_monotonic_ns() < deadline_ns) {
+    for (int seen = 0; seen < 3000;) {  // different records
         uint64_t n = read_one(block, 5);
+        ASSERT_LT(px_clock_monotonic_ns(), deadline_ns);
         if (n == 0) continue;
         ASSERT_GE(n, last);
         seen += n > last;
         last = n;
     }
-    ASSERT_GE(seen, 20);
     ASSERT_CALL(kill(pid, SIGKILL));
     px_control_block_destroy(block);
 }
@@ -253,7 +252,7 @@ TEST(control_block_attach_refuses_what_is_no_sealed_memory) {
     expect_refused(memory_file(bytes - 1, both), -PX_E_INCOMPATIBLE, "size is");
     expect_refused(memory_file(0, both), -PX_E_INCOMPATIBLE, "size is 0");
     expect_refused(memory_file(bytes * 17, both), -PX_E_INCOMPATIBLE, "size is");
-    expect_refused(memory_file(bytes, both | F_SEAL_WRITE), -EPERM, "");
+    expect_refused(memory_file(bytes, both | F_SEAL_WRITE), -PX_E_INCOMPATIBLE, "cannot be written");
     expect_refused(memory_file(bytes, both), -PX_E_INCOMPATIBLE, "magic is 0");
 }
 
