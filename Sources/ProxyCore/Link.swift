@@ -86,6 +86,8 @@ public final class Link {
 }
 
 extension CoreError {
+    /// Part of a packet, or of its descriptors, did not come.
+    public var isTruncated: Bool { code == -Int32(PX_E_TRUNCATED.rawValue) }
     /// The peer closed the link or died.
     public var isClosed: Bool { code == -Int32(PX_E_CLOSED.rawValue) || code == -104 || code == -32 }
 }

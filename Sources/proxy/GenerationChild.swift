@@ -110,10 +110,17 @@ extension Generation {
             log.emit(.error, "hot_restart", "the link to the serving generation is unusable: \(error)")
             switch machine.state {
             case .helloSent: feed(.failed(.malformedMessage("\(error)")))
-            case .inheriting, .adopting, .preparing, .warming: feed(.failed(.inheritance("\(error)")))
+            case .inheriting, .adopting, .preparing, .warming: feed(.failed(.inheritance(Self.text(error))))
             default: feed(.parentGone)
             }
         }
+    }
+
+    /// Descriptors are cut off where the limit leaves no room for them.
+    private static func text(_ error: CoreError) -> String {
+        guard error.isTruncated else { return "\(error)" }
+        let usage = System.descriptorUsage
+        return "\(error); descriptor limit \(usage.limit), in use \(usage.used)"
     }
 
     /// The link of a process that dies ends a moment before the process itself. One that lives on after that has turned us away: it

@@ -84,8 +84,8 @@ private enum LinuxCall {
     static func epoll() -> Int32 { find("epoll_create1", (@convention(c) (Int32) -> Int32).self)(0) }
     static func eventfd() -> Int32 { find("eventfd", (@convention(c) (UInt32, Int32) -> Int32).self)(0, 0) }
     static func sealableMemory(_ name: String) -> Int32 {
-        let closeOnExec: UInt32 = 1, allowSealing: UInt32 = 2
-        return find("memfd_create", (@convention(c) (UnsafePointer<CChar>, UInt32) -> Int32).self)(name, closeOnExec | allowSealing)
+        let closeOnExecAndAllowSealing: UInt32 = 3
+        return find("memfd_create", (@convention(c) (UnsafePointer<CChar>, UInt32) -> Int32).self)(name, closeOnExecAndAllowSealing)
     }
 }
 

@@ -66,6 +66,17 @@ void px_log(enum px_log_level level, const char *component, const char *format, 
     pthread_mutex_unlock(&ring.mutex);
 }
 
+bool px_log_gate_open(struct px_log_gate *gate, uint64_t now_ms, uint64_t *skipped) {
+    uint64_t last = atomic_load_explicit(&gate->last_ms, memory_order_relaxed);
+    bool is_early = last != 0 && now_ms - last < PX_LOG_GATE_MS;
+    if (is_early || !atomic_compare_exchange_strong(&gate->last_ms, &last, now_ms)) {
+        atomic_fetch_add_explicit(&gate->skipped, 1, memory_order_relaxed);
+        return false;
+    }
+    *skipped = atomic_exchange_explicit(&gate->skipped, 0, memory_order_relaxed);
+    return true;
+}
+
 bool px_log_take(struct px_log_record *out) {
     pthread_mutex_lock(&ring.mutex);
     bool taken = ring.count > 0;

@@ -6,6 +6,8 @@
 //
 // A batch is one accept4() and doubles after STREAK full batches, back to one at the first EAGAIN, so that lone connections cost
 // one call each (hardly ever a second one that only says EAGAIN) and a burst is taken in few turns.
+//
+// Where only the reserve of descriptors is left (base/reserve.h), all listeners of the process rest as if there were none.
 #include "net/listener.h"
 
 #include <errno.h>
@@ -14,8 +16,9 @@
 #include <unistd.h>
 
 #include "base/log_ring.h"
+#include "base/reserve.h"
 
-enum { BATCH_DEFAULT = 32, STREAK = 8, RESUME_MS = 100, LOG_EVERY_MS = 5000, GRACE_MS = 50, EMPTY_MAX = 65536, EMPTY_TRIES = 20 };
+enum { BATCH_DEFAULT = 32, STREAK = 8, RESUME_MS = 100, GRACE_MS = 50, EMPTY_MAX = 65536, EMPTY_TRIES = 20 };
 
 static struct px_listener *of_handle(struct px_handle *handle) {
     return (struct px_listener *)((char *)handle - offsetof(struct px_listener, handle));
@@ -25,11 +28,23 @@ static struct px_listener *of_timer(struct px_timer *timer) {
     return (struct px_listener *)((char *)timer - offsetof(struct px_listener, resume));
 }
 
+// A connection has got a descriptor of the reserve: nobody is accepted until one below it is free. Of all listeners, since each of them
+// would else take one before it noticed.
+static atomic_bool reserve_reached;
+
+static bool has_room(const struct px_listener *listener) {
+    if (!atomic_load_explicit(&reserve_reached, memory_order_relaxed)) return true;
+    if (px_reserve_is_next(listener->fd)) return false;
+    atomic_store_explicit(&reserve_reached, false, memory_order_relaxed);
+    return true;
+}
+
 static int accept_one(struct px_listener *listener) {
     struct px_peer_addr peer;
     socklen_t length = sizeof peer.path;
     int fd = accept4(listener->fd, &peer.any, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return -errno;
+    if (px_reserve_has(fd)) atomic_store_explicit(&reserve_reached, true, memory_order_relaxed);
     peer.length = length < sizeof peer.path ? length : sizeof peer.path;
     listener->ops->accepted(listener, fd, &peer);
     return 0;
@@ -46,17 +61,12 @@ static bool is_final(int error) {
 }
 
 static void log_exhaustion(const struct px_listener *listener, int error) {
-    static _Atomic uint64_t last_ms;
-    static _Atomic uint64_t skipped;
-    uint64_t now = px_loop_now_ms(listener->loop), last = atomic_load_explicit(&last_ms, memory_order_relaxed);
-    if ((last != 0 && now - last < LOG_EVERY_MS) || !atomic_compare_exchange_strong(&last_ms, &last, now)) {
-        atomic_fetch_add_explicit(&skipped, 1, memory_order_relaxed);
-        return;
-    }
+    static struct px_log_gate gate;
+    uint64_t skipped;
+    if (!px_log_gate_open(&gate, px_loop_now_ms(listener->loop), &skipped)) return;
     const char *remedy = error == -ENOSPC ? "raise fs.epoll.max_user_watches" : "raise the descriptor limit or lower the connection limits";
     px_log(PX_WARNING, "conn_handler", "cannot accept on listener %s: %s; trying again every %d ms (%llu like this not shown); %s",
-        listener->config->name, px_error_text(error), RESUME_MS,
-        (unsigned long long)atomic_exchange_explicit(&skipped, 0, memory_order_relaxed), remedy);
+        listener->config->name, px_error_text(error), RESUME_MS, (unsigned long long)skipped, remedy);
 }
 
 // A level-triggered socket that cannot be accepted from would spin the loop.
@@ -85,7 +95,7 @@ static void on_connection(struct px_handle *handle, uint32_t events) {
     uint32_t count = 0, burst = listener->burst;
     int error = 0;
     for (uint32_t i = 0; i < burst; i++) {
-        error = accept_one(listener);
+        error = listener->emptying || has_room(listener) ? accept_one(listener) : -EMFILE;
         if (error == 0) count++;
         if (error == -EAGAIN || is_exhaustion(error) || is_final(error)) break;
     }

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/log_ring.h"
 #include "include/px_plan.h"
 #include "net/listener_config.h"
 #include "net/sock.h"
@@ -129,6 +130,7 @@ struct px_cluster {
     struct px_endpoint *endpoints;
     uint32_t endpoint_count, endpoint_capacity;
     struct px_cluster_stats stats;
+    struct px_log_gate connect_gate;  // of the log line about connections that do not come about
 
     pthread_mutex_t lock;         // of `hosts`, for readers that are not workers
     struct px_host_set *hosts;    // the newest set; never NULL after px_cluster_load_static

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/client_memory.h"
 #include "base/log_ring.h"
 
 // Envoy's words, where it has some.
@@ -110,7 +111,7 @@ static uint64_t unix_ns(void) {
 }
 
 static struct px_conn *conn_create(struct px_conn_set *set, const struct px_conn_origin *origin, int fd, const struct px_peer_addr *peer) {
-    struct px_conn *conn = malloc(sizeof *conn);  // calloc() would pass by the thread's cache of free blocks (glibc 2.36)
+    struct px_conn *conn = px_client_malloc(sizeof *conn);  // calloc() would pass by the thread's cache of free blocks (glibc 2.36)
     if (!conn) return NULL;
     *conn = (struct px_conn){.set = set, .origin = origin};
     conn->down.handle.fd = conn->up.handle.fd = -1;
@@ -174,6 +175,14 @@ static bool admit(struct px_conn_set *set, const struct px_conn_origin *origin) 
     return true;
 }
 
+static void log_no_memory(const struct px_conn_set *set, const struct px_conn_origin *origin) {
+    static struct px_log_gate gate;
+    uint64_t skipped;
+    if (!px_log_gate_open(&gate, px_loop_now_ms(set->loop), &skipped)) return;
+    px_log(PX_ERROR, "conn_handler", "no memory for a connection to listener %s, which is closed (%llu like this not shown); raise the memory limit (cgroup, ulimit -v) or lower the connection limits",
+        origin->listener->name, (unsigned long long)skipped);
+}
+
 void px_conn_accept(struct px_conn_set *set, const struct px_conn_origin *origin, int fd, const struct px_peer_addr *peer) {
     if (!admit(set, origin)) {
         close(fd);
@@ -184,6 +193,7 @@ void px_conn_accept(struct px_conn_set *set, const struct px_conn_origin *origin
         leave_place(set->global_open);
         leave_place(origin->open);
         px__cell_add(set->shard, origin->listener->stats.downstream_cx_overload_reject, 1);
+        log_no_memory(set, origin);
         close(fd);
         return;
     }

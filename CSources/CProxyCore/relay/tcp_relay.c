@@ -48,12 +48,36 @@ static void give_up(struct px_conn *conn, uint32_t flag, uint32_t cell, enum px_
     px_conn_close(conn, end);
 }
 
+// What this process or machine lacks, whichever the upstream is.
+static const char *shortage_of(int error) {
+    switch (error) {
+        case -EMFILE: return "raise the descriptor limit (ulimit -n, LimitNOFILE=) or lower the connection limits";
+        case -ENFILE: return "raise the system's descriptor limit (fs.file-max)";
+        case -EADDRNOTAVAIL: return "no local port is left for this address (net.ipv4.ip_local_port_range)";
+        case -ENOMEM:
+        case -ENOBUFS: return "raise the memory limit or lower the connection limits";
+        default: return NULL;
+    }
+}
+
+// A line in a few seconds for each cluster; each connection is in the access log and in the counters.
+static void log_failed(const struct px_conn *conn, int error) {
+    char addr[PX_ADDR_TEXT];
+    uint64_t skipped;
+    const char *advice = shortage_of(error);
+    if (!px_log_gate_open(&conn->cluster->connect_gate, px_loop_now_ms(conn->set->loop), &skipped)) return;
+    px_addr_format(&conn->host->addr, addr, sizeof addr);
+    px_log(PX_WARNING, "upstream", "cluster %s: cannot connect to %s: %s (%llu like this not shown)%s%s", conn->cluster->name, addr,
+        px_error_text(error), (unsigned long long)skipped, advice ? "; " : "", advice ? advice : "");
+}
+
 static void attempt_failed(struct px_conn *conn, int error, bool remote) {
     conn->flags |= PX_FLAG_UPSTREAM_CONNECTION_FAILURE;
     conn->connect_error = -error;
     conn->up_remote = remote;
     px_host_failed(conn->host);
     px_conn_count(conn, conn->cluster->stats.upstream_cx_connect_fail, 1);
+    log_failed(conn, error);
     px_conn_close_upstream(conn);
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -93,6 +94,32 @@ TEST(refused_upstream_ends_the_connection_and_is_told) {
     ASSERT_EQ(rig_value(&rig, "cluster.up.upstream_cx_connect_attempts_exceeded"), 1);
     ASSERT_EQ(rig_value(&rig, "cluster.up.upstream_cx_total"), 1);
     ASSERT_EQ(rig_value(&rig, "cluster.up.upstream_cx_active"), 0);
+    rig_end(&rig);
+}
+
+// What this process lacks is not the upstream's fault, and the log says what to do about it.
+TEST(no_descriptor_for_the_upstream_is_told_and_counted) {
+    struct rig rig;
+    int hoard[256], held = 0;
+    struct px_log_record record = {0};
+    struct rlimit limit;
+    struct relay relay = relay_to(echo_upstream());
+    serve(&rig, &relay);
+    ASSERT_CALL(getrlimit(RLIMIT_NOFILE, &limit));
+    limit.rlim_cur = 256;
+    ASSERT_CALL(setrlimit(RLIMIT_NOFILE, &limit));
+    while ((hoard[held] = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0) held++;
+    close(hoard[--held]);  // for the client's end
+    close(hoard[--held]);  // and the proxy's
+    int fd = tcp_connect(rig_port(&rig, 0));
+    expect_end(fd);
+    while (held > 0) close(hoard[--held]);
+    while (!strstr(record.text, "cannot connect to")) ASSERT_TRUE(px_log_take(&record));
+    ASSERT_CONTAINS(record.text, "cluster up: ");
+    ASSERT_CONTAINS(record.text, "Too many open files");
+    ASSERT_CONTAINS(record.text, "raise the descriptor limit");
+    rig_wait_value(&rig, "cluster.up.upstream_cx_connect_fail", 1);
+    close(fd);
     rig_end(&rig);
 }
 
