@@ -75,9 +75,25 @@ struct StartCommand: Command {
 
     private func alreadySupervised(_ names: ControlNames) -> Failure {
         let pid = (try? Link.connect(names.supervisor).peer())?.pid
+        if let pid, isStopped(pid) {
+            return Failure(
+                "the supervisor of base id \(names.baseID) at \(names.socketPath), pid \(pid), is stopped by a signal; its generations serve on",
+                remedy: "Continue it with `kill -CONT \(pid)`, or end it with `kill -KILL \(pid)` and start again.")
+        }
         return Failure(
             "a supervisor\(pid.map { ", pid \($0)," } ?? "") already runs for base id \(names.baseID) at \(names.socketPath)",
             remedy: "Use `restarter restart` or `restarter stop`, or give this one a --base-id of its own.")
+    }
+
+    /// State T in /proc/<pid>/stat, after the program's name in brackets (proc(5)).
+    private func isStopped(_ pid: Int32) -> Bool {
+        let fd = open("/proc/\(pid)/stat", O_RDONLY | O_CLOEXEC)
+        guard fd >= 0 else { return false }
+        defer { close(fd) }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = read(fd, &bytes, bytes.count)
+        guard count > 0, let bracket = bytes.prefix(count).lastIndex(of: UInt8(ascii: ")")) else { return false }
+        return bytes.prefix(count).dropFirst(bracket + 2).first == UInt8(ascii: "T")
     }
 
     /// The link on which whoever detached us waits.
