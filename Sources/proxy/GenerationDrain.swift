@@ -158,7 +158,10 @@ extension Generation {
         }
         let packet = ByeMessage(reason: reason, forced: forcedConnections).packet
         switch peer {
-        case .parent: send(packet, to: parent)
+        case .parent:
+            // We have the word and may serve already: the parent, who has not heard of it, would take this for a failed attempt.
+            if word == .stop, readyIsDue { sendReady() }
+            send(packet, to: parent)
         case .child: send(packet, to: child?.relative)
         case .older: for relative in older { send(packet, to: relative) }
         }

@@ -23,6 +23,23 @@ extension EndToEnd {
             }
         }
 
+        /// With the word of who serves it is the serving generation, whatever it has told its parent by then: everything stops.
+        @Test func terminatingAChildThatHasTheWordStopsEverything() throws {
+            try scenario("SIGTERM of a child that has the word", seconds: 60) { s in
+                let (chain, echo) = try s.faultyChain()
+                try chain.start()
+                let held = try TestSocket(echo)
+                try held.echo()
+                try chain.restart()
+                let child = try chain.launch(["--restart-epoch"], environment: FaultySteps.environment(["child.tookWord=delay:500"]))
+                try child.waitForLog("fault point child.tookWord:")
+                child.signal(SIGTERM)
+                s.checkEqual(try child.waitForExit(within: 10), .exited(0), "the child")
+                for generation in chain.generations { s.checkEqual(try generation.waitForExit(), .exited(0), "\(generation.name)") }
+                s.check(held.isCut, "the oldest generation has stopped too")
+            }
+        }
+
         @Test(arguments: [SIGKILL, SIGTERM]) func theParentsEndDuringTheOverlapLeavesTheChildServing(_ signal: Int32) throws {
             try scenario("signal \(signal) to the parent in the overlap", seconds: 60) { s in
                 let (chain, echo) = try s.echoChain()
