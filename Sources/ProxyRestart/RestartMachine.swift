@@ -72,6 +72,9 @@ public struct RestartMachine: Hashable, Sendable {
     /// Asked to stop while the word was being taken back.
     private var stopIsDue = false
 
+    /// The parent gave up on us after we had taken the word, and is about to take it back.
+    private var isGivenUp = false
+
     private enum Force: Hashable, Sendable { case no, due, begun, done }
 
     public let epoch: UInt64
@@ -229,6 +232,10 @@ extension RestartMachine {
         case (.announcing, .parentGone):
             state = .serving
             return [.cancel(.parentAnswer), .note(.parentDied)] + parentLeft()
+        case (.announcing, .parentBye(.failed)):
+            // It kills us, or takes the word back, or dies before it has: until one of these is known, nothing has succeeded or failed.
+            isGivenUp = true
+            return []
         case (.announcing, .parentBye(let word)):
             state = .serving
             return [.cancel(.parentAnswer), .note(.parentLeft(word))] + parentLeft()
@@ -306,7 +313,7 @@ extension RestartMachine {
     /// We were stopped for so long that another generation was put in our place. It serves; our connections end as in any drain,
     /// and should it die before that, we serve again.
     private mutating func giveWay(to owner: UInt64) -> [RestartEffect] {
-        let failure = RestartFailure.fencedOut(owner: owner)
+        let failure = state == .announcing && isGivenUp ? RestartFailure.givenUpByParent : .fencedOut(owner: owner)
         var effects: [RestartEffect] = [.reportFailure(failure)]
         if state == .announcing { effects.append(.cancel(.parentAnswer)) }
         if child != .none { effects += [.cancel(.childInitialization), .forgetChild(reason: failure)] }

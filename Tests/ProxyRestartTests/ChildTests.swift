@@ -128,6 +128,17 @@ struct ChildTests {
         #expect(effects == [.reportFailure(.givenUpByParent), .sendBye(.failed, to: .parent), .exit(1)])
     }
 
+    @Test("a parent that gave up on us after we took the word kills us, takes it back, or dies first: until then there is no outcome")
+    func givenUpWithTheWord() {
+        let (givenUp, effects) = Machines.announcing.after(.parentBye(.failed))
+        #expect(givenUp.state == .announcing && effects.isEmpty)
+        let (fenced, failure) = givenUp.after(.lostService(to: 4))
+        #expect(fenced.state == .stoppingAccept)
+        #expect(failure == [.reportFailure(.givenUpByParent), .cancel(.parentAnswer), .stopAccepting])
+        #expect(givenUp.after(.parentGone).machine.state == .serving)
+        #expect(givenUp.after(.timeout(.parentAnswer)).machine.state == .serving)
+    }
+
     @Test("a step that fails before the take-over tells the parent and leaves", arguments: [
         Machines.adopting, Machines.preparing, Machines.warming, Machines.takingOver,
     ])
