@@ -15,6 +15,12 @@ public final class ProcessHandle {
         self.init(Descriptor(adopting: fd))
     }
 
+    /// Whether `pid` is that of a process that runs; a zombie does not. One of another pid namespace is taken for one.
+    public static func isRunning(pid: Int32) -> Bool {
+        guard pid > 0 else { return true }
+        return ProcessHandle(pid: pid).map { !$0.hasEnded } ?? false
+    }
+
     @discardableResult
     public func signal(_ number: Int32) -> Bool { px_pidfd_signal(descriptor.fd, number) == 0 }
 

@@ -16,6 +16,12 @@ extension RestartFailure {
             remedy: "See whether its process is stopped or overloaded (`restarter status`); it goes on serving, nothing has changed.")
     }
 
+    public static func deadParent(_ pid: Int32) -> RestartFailure {
+        RestartFailure(
+            step: "hello", id: "PX-R003", message: "the serving generation does not answer: pid \(pid) has died before it handed over",
+            remedy: "Whoever holds copies of its sockets starts a replacement with them; see the restarter's log.")
+    }
+
     public static let notServing = RestartFailure(
         step: "hello", id: "PX-R004", message: "this generation does not serve any more", remedy: "Try again.", exitCode: 75)
 

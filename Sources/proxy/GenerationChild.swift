@@ -32,6 +32,7 @@ extension Generation {
             let relative = Relative(link: link, epoch: 0, pid: peer.pid, process: link.peerProcess())
             parent = relative
             try watchParent()
+            if startUp.supervisor.isConnected { try watchListener(relative) }
             feed(.connected)
         } catch {
             if error.isNobodyThere {
@@ -41,6 +42,23 @@ extension Generation {
             } else {
                 feed(.failed(.controlSocket(error, name: name)))
             }
+        }
+    }
+
+    /// A link that nobody has accepted does not end with the process that listened, if our supervisor keeps the socket; and nobody
+    /// accepts it, because the supervisor waits for us.
+    private func watchListener(_ relative: Relative) throws(CoreError) {
+        guard ProcessHandle.isRunning(pid: relative.pid), let process = relative.process else { return listenerDied(relative) }
+        try loop.watch(process.descriptor.fd) { [unowned self] in
+            loop.unwatch(process.descriptor.fd)
+            listenerDied(relative)
+        }
+    }
+
+    private func listenerDied(_ relative: Relative) {
+        after(ms: Survey.rollbackMs) { [unowned self] in
+            guard parent === relative, machine.state == .helloSent else { return }
+            feed(.failed(.deadParent(relative.pid)))
         }
     }
 

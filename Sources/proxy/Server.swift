@@ -50,7 +50,7 @@ enum Server {
         // With a keeper nobody serves, and its copy of the control socket would keep us waiting for an answer.
         let looksAround = !options.disableHotRestart && control == nil && !supervisor.hasKeeper
         if looksAround, options.mode == .serve {
-            switch Survey.ask(options.controlSocketName, loop: loop) {
+            switch Survey.ask(options.controlSocketName, loop: loop, isSupervised: supervisor.isConnected) {
             case .nobody: break
             case .serving(let status): serving = status
             case .failed(let failure): throw StartFailure(failure)

@@ -3,8 +3,13 @@ import ProxyModel
 import ProxyRestart
 
 /// Asks, before anything else, who serves under this base id. Changes nothing anywhere.
+///
+/// The socket of a dead process still takes links if somebody holds a copy of it: a generation that is about to serve again, or our
+/// supervisor, who waits for us. Only the first will answer.
 enum Survey {
     static let deadlineMs: UInt64 = 5000
+    /// How long after the death of who listened an older generation, which then serves again, is given to accept the link.
+    static let rollbackMs: UInt64 = 50
 
     enum Outcome {
         case nobody
@@ -12,7 +17,8 @@ enum Survey {
         case failed(RestartFailure)
     }
 
-    static func ask(_ name: String, loop: MainLoop) -> Outcome {
+    /// `isSupervised`: the copy may be our supervisor's.
+    static func ask(_ name: String, loop: MainLoop, isSupervised: Bool) -> Outcome {
         let deadline = System.monotonicNs + deadlineMs * 1_000_000
         while true {
             var peer: Link.Peer?
@@ -22,7 +28,10 @@ enum Survey {
                 peer = holder
                 guard holder.isPermitted else { return .failed(.strangerServes(holder, name: name)) }
                 try link.send(.query)
-                if let status = try answer(on: link, loop: loop, until: deadline) { return .serving(status) }
+                if let status = try answer(on: link, of: isSupervised ? holder : nil, loop: loop, until: deadline) {
+                    return .serving(status)
+                }
+                if isSupervised, !ProcessHandle.isRunning(pid: holder.pid) { return .failed(.deadParent(holder.pid)) }
                 return .failed(.silentParent("no answer from pid \(holder.pid)"))
             } catch {
                 if error.isNobodyThere { return .nobody }
@@ -36,10 +45,23 @@ enum Survey {
         }
     }
 
-    private static func answer(on link: Link, loop: MainLoop, until deadline: UInt64) throws(CoreError) -> ProxyStatus? {
+    /// nil: none came by the deadline, or before the death of `holder`.
+    private static func answer(
+        on link: Link, of holder: Link.Peer?, loop: MainLoop, until deadline: UInt64
+    ) throws(CoreError) -> ProxyStatus? {
         try loop.watch(link.fd) {}
         defer { loop.unwatch(link.fd) }
+        let process = holder.flatMap { ProcessHandle(pid: $0.pid) }
+        if let process { try loop.watch(process.descriptor.fd) {} }
+        defer { process.map { loop.unwatch($0.descriptor.fd) } }
+        var deadline = deadline
+        var isDead = false
         while true {
+            if let holder, !isDead, !ProcessHandle.isRunning(pid: holder.pid) {
+                isDead = true
+                process.map { loop.unwatch($0.descriptor.fd) }
+                deadline = min(deadline, System.monotonicNs + rollbackMs * 1_000_000)
+            }
             if let packet = try link.receive() {
                 guard packet.type == MessageType.answer else { continue }
                 return try packet.json(ProxyStatus.self)

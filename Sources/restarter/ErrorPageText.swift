@@ -521,7 +521,8 @@ is already gone. Exit code 75.
 ### PX-R003 serving generation does not answer
 
 The control socket is held by a process that takes no links, or does not answer within 5 s (within 10 s while sockets are passed). It is stopped
-(SIGSTOP, a debugger, a frozen cgroup), overloaded, or dead with a supervisor that still holds its sockets.
+(SIGSTOP, a debugger, a frozen cgroup), overloaded, or has died while the supervisor holds its sockets; then the supervisor starts a
+replacement.
 
 **What to do:** Look at the process that is named. Nothing has changed for clients.
 
