@@ -14,9 +14,18 @@ import ProxyRestart
         default: break
         }
     }
+    func faultPoint(afterKeeping type: UInt16) {
+        switch type {
+        case MessageType.welcome: faultPoint("keeper.afterWelcome")
+        case MessageType.sockets: faultPoint("keeper.afterSockets")
+        case MessageType.inheritance: faultPoint("keeper.afterControlSocket")
+        default: break
+        }
+    }
     func deadlineMs(_ timer: RestartTimer, _ standard: UInt64) -> UInt64 { FaultPlan.deadline("\(timer)") ?? standard }
 #else
     @inline(__always) func faultPoint(_ step: StaticString) {}
     @inline(__always) func faultPoint(afterSending type: UInt16) {}
+    @inline(__always) func faultPoint(afterKeeping type: UInt16) {}
     @inline(__always) func deadlineMs(_ timer: RestartTimer, _ standard: UInt64) -> UInt64 { standard }
 #endif

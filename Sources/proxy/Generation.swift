@@ -54,6 +54,8 @@ final class Generation {
     var isHealthcheckFailed = false
     var hasAnnounced = false
     var isFromKeeper = false
+    /// The supervisor has what we serve with, so that our death loses none of it.
+    var isLeftWithKeeper = false
     var acceptsNow = false
     var readyIsDue = false
     /// CLOCK_MONOTONIC ms of the force deadline; nil when not draining.

@@ -404,6 +404,7 @@ extension Generation {
     func startAccepting() {
         state = .serving
         drainEndsNs = nil
+        if !hasAnnounced, machine.state == .serving { leaveWithKeeperFirst() }
         // Each by itself: what one of them lacks is no reason to leave the others closed.
         attempt("clients") { () throws(CoreError) in try engine?.acceptStart() }
         attempt("the next generation") { () throws(CoreError) in try startControl() }
@@ -421,6 +422,14 @@ extension Generation {
 
     private func attempt(_ whom: String, _ body: () throws(CoreError) -> Void) {
         do { try body() } catch { log.emit(.critical, "main", "serving, but \(whom) cannot be accepted: \(error)") }
+    }
+
+    /// With nobody behind us who would serve again, whatever we are about to accept and to count is to outlive us.
+    private func leaveWithKeeperFirst() {
+        if boundControl == nil { rebindControl() }
+        if isFromKeeper { buryTheDead() }
+        leaveWithKeeper()
+        isLeftWithKeeper = true
     }
 
     private func startControl() throws(CoreError) {
@@ -490,15 +499,13 @@ extension Generation {
             Processes.notify(socket, "MAINPID=\(pid)\nREADY=1\nSTATUS=generation \(epoch) serves, pid \(pid)")
         }
         limitDrainingGenerations()
-        if isFromKeeper { buryTheDead() }
-        leaveWithKeeper()
+        if !isLeftWithKeeper { leaveWithKeeper() }
         faultPoint("child.serving")
     }
 
-    /// Nobody served before us, so nobody lives whose block came without a link.
+    /// Nobody served before us, and no link to anybody came with what was kept.
     private func buryTheDead() {
-        let living = Set((older + [parent].compactMap { $0 }).map(\.epoch))
-        for epoch in Set((statistics?.relatives ?? []).map(\.epoch)).subtracting(living) { buryEpoch(epoch) }
+        for epoch in Set((statistics?.relatives ?? []).map(\.epoch)) { buryEpoch(epoch) }
     }
 
     func shareLog(_ block: ControlBlock?) {

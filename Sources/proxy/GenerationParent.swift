@@ -168,11 +168,17 @@ extension Generation {
     /// generations are left out: their ends must be seen when we die.
     func leaveWithKeeper() {
         guard startUp.supervisor.isConnected, controlBlock != nil else { return }
+        faultPoint("keeper.beforeWelcome")
         do {
-            try eachInheritancePacket(Protocol.newest, .all, queue: nil) { startUp.supervisor.send($0) }
+            try eachInheritancePacket(Protocol.newest, .all, queue: nil) {
+                startUp.supervisor.send($0)
+                faultPoint(afterKeeping: $0.type)
+            }
             var end = Packet(type: MessageType.inheritanceEnd)
             end.put(Tag.count, UInt64(engine?.sockets.count ?? 0))
+            faultPoint("keeper.beforeEnd")
             startUp.supervisor.send(end)
+            faultPoint("keeper.afterEnd")
         } catch {
             startUp.supervisor.send(.bare(MessageType.keepNothing))
             log.emit(.warning, "hot_restart", "the restarter keeps no copies of the listening sockets: \(error)")

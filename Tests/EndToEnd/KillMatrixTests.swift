@@ -5,16 +5,14 @@ import Testing
 extension EndToEnd {
     /// SIGKILL and SIGSTOP of either process at every named step of a restart, under a client that connects every millisecond.
     @Suite struct KillMatrix {
-        private static let table = "\(Programs.root)/docs/kill-matrix.md"
-        private static let updates = ProcessInfo.processInfo.environment["UPDATE_KILL_MATRIX"] != nil
         /// Every pair of step and process, not only the process that is at the step (and those that have shown bugs).
-        private static let isFull = updates || ProcessInfo.processInfo.environment["KILL_MATRIX"] == "full"
+        private static let isFull = KillMatrixPage.updates || ProcessInfo.processInfo.environment["KILL_MATRIX"] == "full"
         private static let revealing: Set = [
             "child.adopting", "child.beforeWord", "child.tookWord", "child.afterReady", "parent.afterInheritanceEnd", "parent.stopping",
         ]
 
         @Test func everyStepInTheSourcesIsTested() {
-            #expect(FaultySteps.inSources.sorted() == FaultySteps.all.sorted())
+            #expect(FaultySteps.inSources.sorted() == (FaultySteps.all + KeeperCase.steps).sorted())
         }
 
         @Test func nobodyIsRefusedWhoeverDiesAtWhateverStep() throws { try run(.kill) }
@@ -63,57 +61,21 @@ extension EndToEnd {
         // MARK: - docs/kill-matrix.md
 
         private func compare(_ cases: [KillCase], _ blow: KillCase.Blow) throws {
-            var rows: [String: String] = [:]
-            for step in FaultySteps.all {
-                let found = KillCase.Victim.allCases.map { victim in
-                    cases.first { $0.step == step && $0.victim == victim }?.outcome ?? "—"
-                }
-                rows[step] = "| `\(step)` | \(found.joined(separator: " | ")) |"
+            let section: KillMatrixPage.Section = blow == .kill ? .kill : .stop
+            let rows = FaultySteps.all.map { step in
+                ["`\(step)`"]
+                    + KillCase.Victim.allCases.map { victim in cases.first { $0.step == step && $0.victim == victim }?.outcome ?? "—" }
             }
-            let section = FaultySteps.all.compactMap { rows[$0] }
-            let text = (try? String(contentsOfFile: Self.table, encoding: .utf8)) ?? ""
-            guard Self.updates else {
-                let known = Self.lines(of: blow, in: text)
-                for item in cases where !known.contains(where: { Self.cell($0, item) == item.outcome }) {
-                    Issue.record("\(item.name): docs/kill-matrix.md does not say '\(item.outcome)' (UPDATE_KILL_MATRIX=1 writes it)")
-                }
-                return
+            if KillMatrixPage.updates { return try KillMatrixPage.write(section, rows) }
+            let known = KillMatrixPage.rows(section)
+            for item in cases where !known.contains(where: { Self.cell($0, item) == item.outcome }) {
+                Issue.record("\(item.name): docs/kill-matrix.md does not say '\(item.outcome)' (UPDATE_KILL_MATRIX=1 writes it)")
             }
-            let other: KillCase.Blow = blow == .kill ? .stop : .kill
-            let both = [blow: section, other: Self.lines(of: other, in: text).filter { $0.hasPrefix("| `") }]
-            try Self.document(both).write(toFile: Self.table, atomically: true, encoding: .utf8)
         }
 
-        private static func cell(_ row: String, _ item: KillCase) -> String? {
-            let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces) }
-            guard cells.count == 3, cells[0] == "`\(item.step)`" else { return nil }
-            return cells[item.victim == .child ? 1 : 2]
-        }
-
-        private static func title(_ blow: KillCase.Blow) -> String { blow == .kill ? "## SIGKILL" : "## SIGSTOP" }
-
-        private static func lines(of blow: KillCase.Blow, in text: String) -> [String] {
-            let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
-            guard let first = lines.firstIndex(of: title(blow)) else { return [] }
-            return Array(lines[(first + 1)...].prefix { !$0.hasPrefix("## ") })
-        }
-
-        private static func document(_ rows: [KillCase.Blow: [String]]) -> String {
-            var lines = [
-                "# Kill matrix", "",
-                "What becomes of a restart when one of its two processes is killed, or stopped, at each of its steps. Written by the test",
-                "`KillMatrix` (`UPDATE_KILL_MATRIX=1 make test`), which also holds every run to it: under a client that connects every",
-                "millisecond (SIGSTOP: every two) nobody is refused, whoever was waiting to be accepted is accepted, only connections that a",
-                "killed process had accepted are cut, and the next restart succeeds. Two exceptions are in the nature of things: a parent",
-                "that dies before the child has received the listening sockets (`child.looking` to `parent.afterControlSocket`, and",
-                "`child.welcomed`) was the only generation, and so was a child that dies after its parent's window is over; then clients are",
-                "refused until somebody listens anew. Under the restarter they are not: it keeps the sockets. The names are those of the",
-                "calls of `faultPoint` in Sources/proxy; old and new are the two generations.", "",
-            ]
-            for blow in KillCase.Blow.allCases {
-                lines += [title(blow), "", "| at | of the child | of the parent |", "|---|---|---|"] + (rows[blow] ?? []) + [""]
-            }
-            return lines.joined(separator: "\n")
+        private static func cell(_ row: [String], _ item: KillCase) -> String? {
+            guard row.count == 3, row[0] == "`\(item.step)`" else { return nil }
+            return row[item.victim == .child ? 1 : 2]
         }
     }
 }
