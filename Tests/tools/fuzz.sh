@@ -24,7 +24,7 @@ for target; do
     if ! ".build-fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -seed=1 -print_final_stats=1 \
         -artifact_prefix=".build-fuzz/$target-" ".build-fuzz/corpus/$target" "Tests/Fuzz/corpus/$target" \
         >".build-fuzz/$target.log" 2>&1; then
-        tail -60 ".build-fuzz/$target.log"
+        grep -v "^#" ".build-fuzz/$target.log" | tail -60
         echo "$target: failed, see .build-fuzz/$target.log"
         exit 1
     fi
