@@ -9,6 +9,11 @@ struct DeathFigures {
 
     init(_ deaths: [Death], _ stream: LoadClient) throws {
         self.deaths = deaths
+        if let last = deaths.last {
+            try eventually("an answer to somebody who came after the last death", within: 20, every: 0.05) {
+                last.gap(try stream.connections()) != nil
+            }
+        }
         report = try stream.stop(within: 40)
         connections = try stream.connections()
     }

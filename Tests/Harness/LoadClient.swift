@@ -88,7 +88,7 @@ public final class LoadClient {
         return try report(within: seconds)
     }
 
-    /// Once it has ended.
+    /// Those that have ended so far.
     public func connections() throws -> [ConnectionRecord] {
         guard let outcomesPath else { throw HarnessError("this load client records no outcomes") }
         return try ConnectionRecord.read(outcomesPath)
