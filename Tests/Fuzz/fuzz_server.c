@@ -7,6 +7,7 @@
 // all peers are gone, every connection is gone, the counters balance, and no descriptor and no memory is left. In a lossless run
 // (nothing fails, nobody resets) every byte sent also arrives and every end is passed on: whoever was connected is served.
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -452,7 +453,9 @@ static void run(struct server *server, struct input *input) {
     check_bytes(server);
 }
 
+// As the main loop does for the process: splice() to a socket that was reset raises SIGPIPE, and no flag prevents it.
 static void begin(void) {
+    signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < sizeof response; i++) response[i] = peer_byte(PEER_RESPONSE_ID, i);
     for (int i = 0; i < 2; i++) upstream_sockets[i] = peer_listen(&upstream_addresses[i], i == 1);
     require(px_log_fd() >= 0, "log");

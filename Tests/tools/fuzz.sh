@@ -21,11 +21,13 @@ for target; do
     # gold, the toolchain's default linker, warns about every sanitizer symbol.
     clang $flags -fsanitize=fuzzer -fuse-ld=bfd $wrapped .build-fuzz/core/*.o "Tests/Fuzz/$target.c" $own -pthread -o ".build-fuzz/$target"
     mkdir -p ".build-fuzz/corpus/$target" "Tests/Fuzz/corpus/$target"
-    if ! ".build-fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -seed=1 -print_final_stats=1 \
+    status=0
+    ".build-fuzz/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -seed=1 -print_final_stats=1 \
         -artifact_prefix=".build-fuzz/$target-" ".build-fuzz/corpus/$target" "Tests/Fuzz/corpus/$target" \
-        >".build-fuzz/$target.log" 2>&1; then
+        >".build-fuzz/$target.log" 2>&1 || status=$?
+    if [ "$status" -ne 0 ]; then
         grep -v "^#" ".build-fuzz/$target.log" | tail -60
-        echo "$target: failed, see .build-fuzz/$target.log"
+        echo "$target: failed with status $status, see .build-fuzz/$target.log"
         exit 1
     fi
     awk -v target="$target" '/ cov: / { covered = $0 } /number_of_executed_units/ { count = $2 } END {
