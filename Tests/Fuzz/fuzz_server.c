@@ -304,7 +304,16 @@ static bool converse(struct server *server) {
     return moved;
 }
 
-// Pauses for want of descriptors are 100 ms long; the clock goes on for them. What is being drained gets the time to end.
+static bool is_ended(const struct peer *peer) { return !peer->established || peer->failed || peer->ended; }
+
+static bool all_ended(const struct server *server) {
+    for (uint32_t i = 0; i < server->client_count; i++) if (!is_ended(&server->clients[i])) return false;
+    for (uint32_t i = 0; i < server->upstream_count; i++) if (!is_ended(&server->upstreams[i])) return false;
+    return true;
+}
+
+// Pauses for want of descriptors are 100 ms long; the clock goes on for them. What is being drained gets the time to end. The kernel's own
+// timers (delayed ACKs, retransmission) know nothing of our clock: who still waits then does so for three real seconds.
 static void converse_to_the_end(struct server *server) {
     for (int i = 0; server->stopped && i < 30; i++) {
         faults_advance_ms(100);
@@ -313,9 +322,10 @@ static void converse_to_the_end(struct server *server) {
     server->stopped = false;
     start_accepting(server);
     settle(server);
-    for (int still = 0; still < 8; still++) {
+    for (int still = 0; still < 8 || (still < 150 && !all_ended(server)); still++) {
         if (converse(server)) still = 0;
         faults_advance_ms(60);
+        if (still >= 8) usleep(20000);
     }
 }
 
