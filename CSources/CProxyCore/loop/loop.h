@@ -4,8 +4,8 @@
 // epoll_data carries the descriptor and a 32-bit registration id; an event whose id is not the descriptor's present one is stale
 // (the descriptor was closed and its number used again within the same batch) and dropped.
 //
-// A descriptor is always taken out with px_loop_remove (EPOLL_CTL_DEL) before it is closed or passed to another process: while
-// another process holds the same open file, close() alone would leave it reporting for ever.
+// A descriptor is always taken out with px_loop_remove (EPOLL_CTL_DEL) before it is passed to another process: while another process
+// holds the same open file, close() alone would leave it reporting. Where nobody else holds it, px_loop_close saves that call.
 #ifndef PX_LOOP_H
 #define PX_LOOP_H
 
@@ -53,6 +53,10 @@ void px_loop_destroy(px_loop *loop);
 int px_loop_add(px_loop *loop, struct px_handle *handle, int fd, uint32_t flags);
 // EPOLL_CTL_DEL; the descriptor stays open and its owner's. Safe inside callbacks, also for other handles of the same batch.
 void px_loop_remove(px_loop *loop, struct px_handle *handle);
+
+// Close the descriptor of a registered handle, which ends its registration. Not for one that another process was given. A child that
+// is forked in this moment holds it until its exec: what the open file reports until then, edge by edge, is stale and dropped.
+void px_loop_close(px_loop *loop, struct px_handle *handle);
 
 // Re-arms if armed. Counted from the actual time, not the turn's cached one: costs a clock read, so a timer that is pushed back
 // at every event is better left to fire and armed again for what is left.

@@ -66,12 +66,23 @@ int px_loop_add(px_loop *loop, struct px_handle *handle, int fd, uint32_t flags)
     return 0;
 }
 
-void px_loop_remove(px_loop *loop, struct px_handle *handle) {
+// The descriptor, which is the handle's no longer; -1 where it was not registered.
+static int forget(px_loop *loop, struct px_handle *handle) {
     int fd = handle->fd;
-    if (fd < 0 || (uint32_t)fd >= loop->handle_capacity || loop->handles[fd] != handle) return;
+    if (fd < 0 || (uint32_t)fd >= loop->handle_capacity || loop->handles[fd] != handle) return -1;
     loop->handles[fd] = NULL;
     handle->fd = -1;
-    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0) PX_BUG("descriptor closed before px_loop_remove");
+    return fd;
+}
+
+void px_loop_remove(px_loop *loop, struct px_handle *handle) {
+    int fd = forget(loop, handle);
+    if (fd >= 0 && epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL) < 0) PX_BUG("descriptor closed before px_loop_remove");
+}
+
+void px_loop_close(px_loop *loop, struct px_handle *handle) {
+    int fd = forget(loop, handle);
+    if (fd >= 0) close(fd);
 }
 
 // Why not epoll_pwait2: its nanoseconds would let a timer fire within its millisecond instead of at the next one's start,

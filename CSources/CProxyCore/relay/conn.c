@@ -255,8 +255,11 @@ static void log_access(struct px_conn *conn) {
 
 static void close_side(struct px_conn *conn, struct px_side *side, int32_t *fd) {
     if (*fd < 0) return;
-    if (side->handle.fd >= 0) px_loop_remove(conn->set->loop, &side->handle);
-    close(*fd);
+    if (side->handle.fd >= 0) {
+        px_loop_close(conn->set->loop, &side->handle);
+    } else {
+        close(*fd);
+    }
     *fd = -1;
 }
 

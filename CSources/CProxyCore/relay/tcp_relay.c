@@ -5,7 +5,7 @@
 //
 // System calls of one echo round trip: 2 recv, 2 send, and an epoll_wait before each pair. Of a connection: accept4, socket,
 // TCP_NODELAY, connect (the accepted socket inherits TCP_NODELAY from the listening one), 2 EPOLL_CTL_ADD, one shutdown for
-// the FIN that comes first (the second goes with close), 2 EPOLL_CTL_DEL, 2 close. No fcntl (flags come with accept4 and socket),
+// the FIN that comes first (the second goes with close), 2 close, which end the registrations. No fcntl (flags come with accept4 and socket),
 // and SO_ERROR is read only when epoll reports an error.
 #include <errno.h>
 #include <string.h>

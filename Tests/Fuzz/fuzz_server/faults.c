@@ -215,6 +215,8 @@ int __wrap_fcntl(int fd, int command, ...) {
 
 int __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int __real_close(int fd);
+int __wrap_close(int fd);
 int __real_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
 int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
 int __real_clock_gettime(clockid_t clock, struct timespec *out);
@@ -233,6 +235,15 @@ int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event
     forget_edge(fd);
     state.watched[fd] = operation == EPOLL_CTL_ADD ? (struct watched){.epoll = epoll, .event = *event} : (struct watched){0};
     return 0;
+}
+
+// Closing ends a registration.
+int __wrap_close(int fd) {
+    if (state.running && fd >= 0 && fd < DESCRIPTORS) {
+        forget_edge(fd);
+        state.watched[fd] = (struct watched){0};
+    }
+    return __real_close(fd);
 }
 
 static void give_edges(int epoll) {
