@@ -482,14 +482,26 @@ class Results:
         ratio = self.ratio(what, "ours", other) if other else None
         return "–" if ratio is None else f"{ratio:.2f}" + (f" ({other})" if named else "")
 
-    def workers(self):
+    def mean_ratio(self, what, name, other):
+        """The mean of the ratios within a round without the outer fifths, and its standard error."""
+        pairs = zip(self.figures.get((what, name), []), self.figures.get((what, other), []))
+        ratios = sorted(a / b for a, b in pairs if b)
+        inner = ratios[len(ratios) // 5:len(ratios) - len(ratios) // 5]
+        if len(inner) < 3:
+            return None
+        return f"{statistics.mean(inner):.3f} ±{statistics.stdev(inner) / len(inner) ** 0.5:.3f}"
+
+    def means(self):
+        """What the medians of few rounds say only roughly, one line for each pair."""
+        floors = {what: self.floor(what) for what in LOADS}
+        pairs = [("ours", name) for name in self.names if not name.startswith("ours")]
+        pairs += [(name, "ours") for name in self.names if name.startswith("ours ") or name.startswith("ours,")]
         lines = []
-        for name in self.names:
-            if not name.startswith("ours,"):
-                continue
-            ratios = [f"{what} {ratio:.2f}" for what in ("echo", "connect") if (ratio := self.ratio(what, name, "ours"))]
-            if ratios:
-                lines.append(f"{name}, against one worker: " + ", ".join(ratios))
+        for name, other in pairs:
+            means = [f"{what} {mean}" for what in LOADS if (mean := self.mean_ratio(what, name, other))
+                     and (not other.startswith("bare") or other == floors[what])]
+            if means:
+                lines.append(f"{name} : {other}  " + ", ".join(means))
         return "\n".join(lines)
 
     def as_json(self, facts):
@@ -584,7 +596,7 @@ def main():
     print(f"{facts['date']}, {facts['processor']}, {facts['processors']} processors, Linux {facts['kernel']}; "
           + ", ".join(f"{name} {version}" for name, version in versions.items()) + f"; medians of {options.rounds} rounds, ± half the quartile distance\n")
     print(results.table())
-    print("\n" + results.workers())
+    print("\n" + results.means())
     os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
     with open(options.json, "w") as file:
         json.dump(results.as_json(facts), file, indent=1)
