@@ -74,7 +74,7 @@ public enum MessageType {
     public static let inheritanceEnd: UInt16 = 6
     /// child → parent: own statistics block, and which socket options it will set.
     public static let childBlock: UInt16 = 7
-    /// child → parent: make further sockets for an address.
+    /// child → parent: make further sockets for an address; without a count, only say that what came before has been read.
     public static let makeSockets: UInt16 = 8
     /// parent → child: those sockets.
     public static let madeSockets: UInt16 = 9

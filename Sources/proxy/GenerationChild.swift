@@ -283,6 +283,11 @@ extension Generation {
         } catch {
             return feed(.failed(.controlSocket(error, name: options.controlSocketName)))
         }
+        // Our options may be set once the parent has noted what they were. It answers in order.
+        if case .alive = machine.parent, !configuration.socketOptionNames.isEmpty {
+            send(.bare(MessageType.makeSockets), to: parent)
+            inheritance.unansweredRequests += 1
+        }
         // Of a parent that is dead nothing more comes.
         while case .alive = machine.parent, let (address, count) = engine.nextWanting() {
             var request = Packet(type: MessageType.makeSockets)

@@ -257,6 +257,9 @@ extension Generation {
     }
 
     private func makeSockets(_ packet: ReceivedPacket, _ child: ChildGeneration) throws(CoreError) {
+        guard let count = packet.integer(Tag.count) else {
+            return send(Packet(type: MessageType.madeSockets, version: child.version), to: child.relative)
+        }
         guard let bytes = packet.bytes(Tag.address), let address = SocketAddress(bytes: bytes) else {
             throw CoreError(code: -5000, call: "make sockets", text: "no address")
         }
@@ -264,7 +267,7 @@ extension Generation {
         var answer = Packet(type: MessageType.madeSockets, version: child.version)
         answer.put(Tag.address, bytes)
         do {
-            let count = min(UInt32(clamping: packet.integer(Tag.count) ?? 0), UInt32(Self.socketsPerPacket))
+            let count = min(UInt32(clamping: count), UInt32(Self.socketsPerPacket))
             try checkRoom(for: count)
             let made = try engine?.makeSockets(for: address, count: count) ?? []
             for fd in made { answer.descriptors.append(try .copy(of: fd)) }

@@ -95,6 +95,18 @@ public final class ChildProcess {
         if isRunning { kill(pid, number) }
     }
 
+    /// SIGSTOP, and wait until every thread has stopped: kill() returns before they have.
+    public func stopAllThreads() throws {
+        signal(SIGSTOP)
+        let tasks = "/proc/\(pid)/task"
+        try eventually("\(name) (pid \(pid)) to stop") {
+            try FileManager.default.contentsOfDirectory(atPath: tasks).allSatisfy { task in
+                let stat = try String(contentsOfFile: "\(tasks)/\(task)/stat", encoding: .utf8)
+                return stat.split(separator: ")").last?.hasPrefix(" T") == true
+            }
+        }
+    }
+
     /// End it now and reap it; nothing to do if it has ended.
     public func destroy() {
         guard isRunning else { return }
