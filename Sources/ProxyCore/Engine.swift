@@ -99,6 +99,7 @@ public final class Engine {
         }
     }
     public func markRemoved(_ index: UInt32) { px_engine_mark_removed(handle, index) }
+    /// A child will set these on our sockets: their present values are put back by `clearMarks` and by a rollback.
     public func rememberOptions(_ names: [SocketOptionName]) throws(CoreError) {
         let raw = names.prefix(SocketOptionName.limit).map { px_option_name(level: $0.level, name: $0.name) }
         let result = px_engine_remember_options(handle, raw, UInt32(raw.count))

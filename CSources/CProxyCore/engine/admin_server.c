@@ -149,7 +149,7 @@ static int bind_beside(px_admin *admin, int fd, const struct px_addr *addr, int 
     return result;
 }
 
-static int open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail) {
+int px_admin_open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail) {
     char text[PX_ADDR_TEXT];
     const char *call = "socket";
     int result, fd = -1;
@@ -172,11 +172,7 @@ fail:
 }
 
 int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail *detail) {
-    return open_beside(admin, addr, -1, detail);
-}
-
-int px_admin_open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail) {
-    return open_beside(admin, addr, other, detail);
+    return px_admin_open_beside(admin, addr, -1, detail);
 }
 
 int px_admin_check_fd(int fd) {

@@ -76,7 +76,8 @@ PX_API void px_admin_destroy(px_admin *PX_NULLABLE admin);
 /// Open the listening socket (bound, not listening yet). Returns 0 or -errno with `detail`.
 PX_API PX_MUST_USE int px_admin_open(px_admin *admin, const struct px_addr *addr, struct px_detail *detail);
 /// As px_admin_open, beside `other`: another generation's listening socket, which may be bound to the same port with the wildcard address
-/// where ours is a specific one, or the other way round. `other` stays the caller's; it shares its port from then on (SO_REUSEPORT).
+/// where ours is a specific one, or the other way round. `other` (-1 for none) stays the caller's; it shares its port from then on
+/// (SO_REUSEPORT).
 PX_API PX_MUST_USE int px_admin_open_beside(px_admin *admin, const struct px_addr *addr, int other, struct px_detail *detail);
 /// Whether a descriptor that came from another process can be the listening socket: a stream socket, bound, connected to nobody.
 /// Returns 0 or -errno.
