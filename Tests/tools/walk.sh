@@ -41,14 +41,27 @@ expect_exit() {
     failed=$((failed + 1))
     printf 'FAILED  %s: exit code %s, not %s:\n%s\n' "$name" "$code" "$wanted" "$(cat out)"
 }
-# until_status PATTERN: within 20 s.
-until_status() {
+# expect_status NAME PATTERN...: within 20 s one status has a line for each pattern; it is left in out.
+expect_status() {
+    local name=$1 pattern missing
+    shift
     for _ in $(seq 200); do
         # shellcheck disable=SC2086
         timeout 5 "$restarter" status $identity >out 2>&1
-        grep -qE -- "$1" out && return
+        missing=
+        for pattern; do grep -qE -- "$pattern" out || missing=$pattern; done
+        [ "$missing" ] || break
         sleep 0.1
     done
+    expect "$name" "${missing:-$1}" <out
+}
+# expect_log NAME PATTERN FILE: within 20 s.
+expect_log() {
+    for _ in $(seq 200); do
+        grep -qE -- "$2" "$3" && break
+        sleep 0.1
+    done
+    expect "$1" "$2" <"$3"
 }
 free_port() {
     while :; do
@@ -91,18 +104,15 @@ echo "== the first minute"
 {
     expect_exit "nothing runs" 69 "$restarter" status $identity
     "$proxy" -c proxy.yaml $identity 2>first.log &
-    until_status 'generation 0'
-    expect "status of a first start" '^first start   0 ok in' <out
+    expect_status "status of a first start" 'generation 0' '^first start   0 ok in'
     exec 3<>"/dev/tcp/127.0.0.1/$first"
     say 3 hello | expect "a line comes back" '^hello$'
     "$proxy" --restart-epoch $identity 2>second.log 3>&- &
-    until_status 'generation 1,.*'
-    expect "the next generation serves" '^ +1 +[0-9]+ +serving' <out
-    expect "the old one drains, and its connection is counted" '^ +0 +[0-9]+ +draining +1 .*1[56]m' <out
-    expect "the verdict" '^last restart  0 → 1 ok in ' <out
+    expect_status "the next generation serves; the old one drains, and its connection is counted; the verdict" \
+        'generation 1,' '^ +1 +[0-9]+ +serving' '^ +0 +[0-9]+ +draining +1 .*1[56]m' '^last restart  0 → 1 ok in '
     expect "the configuration is the serving one's" "^config        .*/proxy.yaml, hash" <out
-    expect "the new one's log" 'hot restart done: serving .*listeners.kept=1 .*connections.draining=1' <second.log
-    expect "the old one's log" 'generation 1 took over; draining' <first.log
+    expect_log "the new one's log" 'hot restart done: serving .*listeners.kept=1 .*connections.draining=1' second.log
+    expect_log "the old one's log" 'generation 1 took over; draining' first.log
     say 3 "still here" | expect "the open connection still answers" '^still here$'
     exec 4<>"/dev/tcp/127.0.0.1/$first"
     say 4 new | expect "a new connection is answered" '^new$'
@@ -113,9 +123,13 @@ echo "== the first minute"
     expect_exit "a second start by mistake" 1 "$proxy" -c proxy.yaml $identity
     expect "names who serves" 'serves already, with epoch 1  \[PX-R024\]' <out
     exec 3>&-
-    for _ in $(seq 150); do "$restarter" status $identity | grep -q draining || break; sleep 0.1; done
-    "$restarter" status $identity | expect "the old one leaves when its connection ends" '^ +1 +[0-9]+ +serving'
-    "$restarter" status $identity | grep -c draining | expect "and is not shown any more" '^0$'
+    for _ in $(seq 150); do
+        "$restarter" status $identity >out
+        grep -q draining out || break
+        sleep 0.1
+    done
+    expect "the old one leaves when its connection ends" '^ +1 +[0-9]+ +serving' <out
+    grep -c draining <out | expect "and is not shown any more" '^0$'
     expect_exit "stop" 0 "$restarter" stop $identity
     expect "stop says what became of whom" '^generation 1, pid [0-9]+: ended after' <out
     expect_exit "nothing runs any more" 69 "$restarter" status $identity
@@ -126,9 +140,7 @@ echo "== an editing session"
 # shellcheck disable=SC2086
 {
     "$restarter" start --config-path proxy.yaml $identity >supervisor.log 2>&1 &
-    until_status 'supervisor '
-    until_status 'generation 0'
-    expect "the supervisor is shown" '^supervisor    pid [0-9]+, up .*, idle' <out
+    expect_status "the supervisor is shown" 'generation 0' '^supervisor    pid [0-9]+, up .*, idle'
     exec 3<>"/dev/tcp/127.0.0.1/$first"
     say 3 hello | expect "a line comes back" '^hello$'
     sed -i "s/port_value: $first/port_value: $second/" proxy.yaml
