@@ -6,7 +6,6 @@
 #include "loop/loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -65,21 +64,21 @@ px_loop *px_loop_create(struct px_detail *detail) {
     }
     loop->epoll_fd = -1;
     loop->wake = (struct px_handle){.on_events = on_wake, .fd = -1};
+    loop->alarm.fd = -1;
     pthread_mutex_init(&loop->mutex, NULL);
     list_clear(&loop->posted);
     list_clear(&loop->running);
     loop->now_ms = clock_ms();
     px_timer_wheel_init(&loop->wheel, loop->now_ms);
-    if (px__loop_epoll_open(loop, detail) == 0 && open_wake(loop, detail) == 0) return loop;
+    if (px__loop_epoll_open(loop, detail) == 0 && open_wake(loop, detail) == 0 && px__loop_alarm_open(loop, detail) == 0) return loop;
     px_loop_destroy(loop);
     return NULL;
 }
 
 void px_loop_destroy(px_loop *loop) {
     if (!loop) return;
-    int wake_fd = loop->wake.fd;
-    px_loop_remove(loop, &loop->wake);
-    if (wake_fd >= 0) close(wake_fd);
+    px__loop_alarm_close(loop);
+    px_loop_close(loop, &loop->wake);
     px__loop_epoll_close(loop);
     list_free(&loop->running);
     list_free(&loop->posted);
@@ -133,16 +132,14 @@ static bool is_stopping(px_loop *loop) {
 }
 
 static bool has_leftovers(const px_loop *loop) {
-    return loop->batch_next < loop->batch_count || loop->running.first || loop->deferring;
+    return loop->batch_next < loop->batch_count || loop->running.first || loop->deferring || loop->wheel.due;
 }
 
-static int wait_ms(const px_loop *loop, int timeout_ms) {
-    if (has_leftovers(loop)) return 0;
-    uint64_t next = px_timer_wheel_next(&loop->wheel);
-    if (next == UINT64_MAX || timeout_ms == 0) return timeout_ms;
-    uint64_t now = clock_ms(), left = next > now ? next - now : 0;
-    if (left > INT_MAX) left = INT_MAX;
-    return timeout_ms < 0 || left < (uint64_t)timeout_ms ? (int)left : timeout_ms;
+// How long epoll_wait may wait; timers end the wait by their alarm.
+static int prepare_wait(px_loop *loop, int timeout_ms) {
+    if (timeout_ms == 0 || has_leftovers(loop)) return 0;
+    px__loop_alarm_set(loop, px_timer_wheel_next(&loop->wheel));
+    return timeout_ms;
 }
 
 // Each of these runs callbacks until none is left or one has stopped the loop, and returns how many ran.
@@ -202,7 +199,7 @@ static int fire_timers(px_loop *loop) {
 
 int px_loop_turn(px_loop *loop, int timeout_ms) {
     take_deferred(loop);
-    int timeout = wait_ms(loop, timeout_ms);
+    int timeout = prepare_wait(loop, timeout_ms);
     if (loop->batch_next == loop->batch_count) {
         int result = px__loop_epoll_wait(loop, timeout);
         if (result < 0) return result;

@@ -74,7 +74,8 @@ int px_loop_post(px_loop *loop, px_post_fn fn, void *context);
 // memory and two system calls, this takes neither. The memory may go with the loop, not before it.
 void px_loop_defer(px_loop *loop, struct px_deferred *deferred);
 
-// One turn: wait for events (at most timeout_ms, -1 = until the next timer), run what is due. Returns callbacks run or -errno.
+// One turn: wait for events or timers (at most timeout_ms, -1 = without end), run what is due. Returns callbacks run or -errno. It
+// may return 0 before the time is over: after a signal, and where a timer was due that has been cancelled.
 int px_loop_turn(px_loop *loop, int timeout_ms);
 // Turns until px_loop_stop.
 int px_loop_run(px_loop *loop);

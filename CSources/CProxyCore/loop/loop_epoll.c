@@ -109,5 +109,5 @@ bool px__loop_epoll_dispatch(px_loop *loop) {
     struct px_handle *handle = fd < loop->handle_capacity ? loop->handles[fd] : NULL;
     if (!handle || handle->registration != registration) return false;
     handle->on_events(handle, translate(event.events));
-    return true;
+    return handle != &loop->alarm;
 }

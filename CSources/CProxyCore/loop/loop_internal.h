@@ -1,4 +1,4 @@
-// Inside of a loop, shared by loop.c (turns, posts, timers) and loop_epoll.c (descriptors).
+// Inside of a loop, shared by loop.c (turns, posts, timers), loop_alarm.c (the wait for timers) and loop_epoll.c (descriptors).
 #ifndef PX_LOOP_INTERNAL_H
 #define PX_LOOP_INTERNAL_H
 
@@ -33,6 +33,8 @@ struct px_loop {
 
     uint64_t now_ms;
     struct px_timer_wheel wheel;
+    struct px_handle alarm;            // timerfd
+    uint64_t alarm_ms;                 // when it goes off; UINT64_MAX: it is not set
 
     struct px_deferred *deferred;      // for the next turn
     struct px_deferred *deferring;     // of this turn, still to run
@@ -48,7 +50,12 @@ int px__loop_epoll_open(px_loop *loop, struct px_detail *detail);
 void px__loop_epoll_close(px_loop *loop);
 // Fill an empty batch, waiting at most `timeout_ms` (-1: for ever). 0 or -errno; an interrupted wait is an empty batch.
 int px__loop_epoll_wait(px_loop *loop, int timeout_ms);
-// Deliver the next event of the batch, or drop it if stale. Returns whether a callback ran.
+// Deliver the next event of the batch, or drop it if stale. Returns whether a callback of the loop's user ran.
 bool px__loop_epoll_dispatch(px_loop *loop);
+
+int px__loop_alarm_open(px_loop *loop, struct px_detail *detail);
+void px__loop_alarm_close(px_loop *loop);
+// Let it go off at `due_ms` at the latest (UINT64_MAX: it need not).
+void px__loop_alarm_set(px_loop *loop, uint64_t due_ms);
 
 #endif

@@ -349,6 +349,36 @@ TEST(a_turn_without_events_waits_for_its_timeout_or_the_next_timer) {
     px_loop_destroy(loop);
 }
 
+TEST(a_timer_due_before_the_one_the_loop_waits_for_is_not_late) {
+    struct alarm late = {0}, early = {0};
+    open_loop();
+    arm(&late, 60000);
+    ASSERT_EQ(px_loop_turn(loop, 1), 0);
+    uint64_t start = px_clock_monotonic_ns();
+    arm(&early, 20);
+    while (early.fired < 1) ASSERT_OK(px_loop_turn(loop, -1));
+    ASSERT_LT(px_clock_monotonic_ns() - start, 30000000000);
+    px_timer_cancel(loop, &late.timer);
+    px_loop_destroy(loop);
+}
+
+TEST(a_wait_for_a_timer_that_was_cancelled_ends_once_and_the_next_timer_fires) {
+    struct alarm cancelled = {0}, next = {0};
+    uint64_t start = px_clock_monotonic_ns();
+    open_loop();
+    arm(&cancelled, 20);
+    ASSERT_EQ(px_loop_turn(loop, 1), 0);
+    px_timer_cancel(loop, &cancelled.timer);
+    ASSERT_EQ(px_loop_turn(loop, 60000), 0);
+    ASSERT_LT(px_clock_monotonic_ns() - start, 30000000000);
+    start = px_clock_monotonic_ns();
+    ASSERT_EQ(px_loop_turn(loop, 40), 0);
+    ASSERT_GE(px_clock_monotonic_ns() - start, 40000000);
+    arm(&next, 20);
+    while (next.fired < 1) ASSERT_OK(px_loop_turn(loop, -1));
+    px_loop_destroy(loop);
+}
+
 static void ignore_signal(int number) {
 }
 
