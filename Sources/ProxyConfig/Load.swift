@@ -75,7 +75,7 @@ private struct ConfigurationLoader {
         let text = SourceText(name: name, bytes: bytes)
         let source = findings.add(text)
         guard TextChecker(findings: findings, source: source).check() else { return [] }
-        guard let root = YAMLComposer.compose(JSONText.readable(text.bytes), source: source, findings: findings) else { return [] }
+        guard let root = YAMLComposer.compose(JSONAsYAML.readable(text.bytes), source: source, findings: findings) else { return [] }
         switch root.content {
         case .mapping: break
         case .scalar where root.isNull:

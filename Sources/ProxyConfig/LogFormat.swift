@@ -45,7 +45,7 @@ struct LogFormat {
         switch node.content {
         case .mapping(let pairs):
             appendList("{", "}", pairs.sorted { $0.key < $1.key }) { format, pair in
-                format.literal += ProtoJSON.quoted(pair.key) + ":"
+                format.literal += JSONText.string(pair.key) + ":"
                 format.append(pair.value)
             }
         case .sequence(let items): appendList("[", "]", items) { $0.append($1) }
@@ -75,7 +75,7 @@ struct LogFormat {
         literal += "\""
         for var operation in inner.operations {
             operation.json = false
-            if operation.kind == .literal { literal += ProtoJSON.quoted(operation.text).dropFirst().dropLast() } else { emit(operation) }
+            if operation.kind == .literal { literal += JSONText.string(operation.text).dropFirst().dropLast() } else { emit(operation) }
         }
         literal += "\""
     }

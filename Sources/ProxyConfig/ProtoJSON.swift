@@ -1,3 +1,5 @@
+internal import ProxyModel
+
 /// Prints a message as protobuf's JSON form with original field names: fields in schema order, defaults left out, one space of
 /// indent per level, 64-bit integers and durations as strings.
 struct ProtoJSON {
@@ -20,7 +22,7 @@ struct ProtoJSON {
             return
         }
         writeList("{", "}", members, indent) { writer, member in
-            writer.text += Self.quoted(member.0) + ": "
+            writer.text += JSONText.string(member.0) + ": "
             writer.write(member.1, kind: member.2?.kind, indent: indent + 1)
         }
     }
@@ -46,10 +48,10 @@ struct ProtoJSON {
         case .bool(let value): text += value ? "true" : "false"
         case .integer(let value): text += Self.is64Bit(kind) ? "\"\(value)\"" : String(value)
         case .unsigned(let value): text += "\"\(value)\""
-        case .string(let value): text += Self.quoted(value)
-        case .bytes(let value): text += Self.quoted(ProtoScalars.base64Text(value))
-        case .duration(let value): text += Self.quoted(ProtoScalars.durationText(value))
-        case .enumeration(let name, _): text += Self.quoted(name)
+        case .string(let value): text += JSONText.string(value)
+        case .bytes(let value): text += JSONText.string(ProtoScalars.base64Text(value))
+        case .duration(let value): text += JSONText.string(ProtoScalars.durationText(value))
+        case .enumeration(let name, _): text += JSONText.string(name)
         case .message(let message): write(message, type: nil, indent: indent)
         case .any(let url, let message): write(message, type: url, indent: indent)
         case .list(let items): writeList("[", "]", items, indent) { $0.write($1.value, kind: kind, indent: indent + 1) }
@@ -63,7 +65,7 @@ struct ProtoJSON {
         case .sequence(let items): writeList("[", "]", items, indent) { $0.write($1, indent: indent + 1) }
         case .mapping(let pairs):
             writeList("{", "}", pairs, indent) { writer, pair in
-                writer.text += Self.quoted(pair.key) + ": "
+                writer.text += JSONText.string(pair.key) + ": "
                 writer.write(pair.value, indent: indent + 1)
             }
         case .scalar(let scalar, let plain): text += Self.scalar(scalar, plain: plain, node.meaning)
@@ -75,7 +77,7 @@ struct ProtoJSON {
         case .null: return "null"
         case .bool(let value): return value ? "true" : "false"
         case .integer(let value): return String(value)
-        default: return plain && ProtoScalars.isDecimalNumber(written) ? written : quoted(written)
+        default: return plain && ProtoScalars.isDecimalNumber(written) ? written : JSONText.string(written)
         }
     }
 
@@ -93,22 +95,5 @@ struct ProtoJSON {
         case (.enumeration, .enumeration(_, 0)): return true
         default: return false
         }
-    }
-
-    /// RFC 8259 7.
-    static func quoted(_ string: String) -> String {
-        var result = "\""
-        for scalar in string.unicodeScalars {
-            switch scalar {
-            case "\"": result += "\\\""
-            case "\\": result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            case _ where scalar.value < 0x20: result += "\\u00" + (scalar.value < 16 ? "0" : "") + String(scalar.value, radix: 16)
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }
