@@ -83,43 +83,6 @@ extension EndToEnd {
             }
         }
 
-        /// Two generations write; the older one is killed, or stopped for good, in the middle. PROXY_TEST_LOG_LINES: how many the younger writes.
-        @Test(arguments: [SIGKILL, SIGSTOP]) func noLineOfASurvivorIsTorn(_ signal: Int32) throws {
-            let count = ProcessInfo.processInfo.environment["PROXY_TEST_LOG_LINES"].flatMap { Int($0) } ?? 4000
-            try scenario("access log, signal \(signal) in the middle", seconds: 60 + Double(count) / 200) { s in
-                let path = "\(s.directory)/access.log"
-                let (chain, listener, upstream) = try chain(s, path)
-                chain.options += ["--file-flush-min-size-kb", "1"]
-                let first = try chain.start()
-                let held = try (0..<300).map { _ in try TestSocket(listener) }
-                for socket in held { try socket.echo() }
-                try chain.restart()
-                let load = try LoadClient(
-                    s, .connect, listener, ["-r", "0", "-c", "8", "-n", "\(count)", "--sources", "16", "--half-close"])
-                try eventually("the younger generation to write") { try lines(path).count > 50 }
-                for (index, socket) in held.enumerated() {
-                    socket.close()
-                    if index == held.count / 2 { first.signal(signal) }
-                }
-                let report = try load.report(within: 60 + Double(count) / 200)
-                s.checkClean(report, "new connections")
-                let whole = try Regex("\\[20[^\\n]* - (64 64|14 14) [^\\n]*\"" + upstream.description + "\"")
-                var mine = 0
-                try eventually("\(report.tried) lines of the younger generation") {
-                    mine = try lines(path).count { $0.contains(" 64 64 ") }
-                    return mine >= report.tried
-                }
-                s.checkEqual(mine, report.tried, "lines of the younger generation")
-                // What the dead one left half-written stands on a line of its own.
-                let torn = try lines(path).filter { try whole.wholeMatch(in: $0) == nil }
-                s.check(torn.count <= (signal == SIGKILL ? 1 : 0), "\(torn.count) lines are torn: \(torn.first ?? "")")
-                print("  \(mine) lines, and \(try lines(path).count - mine) of the other")
-                first.signal(SIGKILL)
-                first.signal(SIGCONT)
-                try chain.stop()
-            }
-        }
-
         /// A draining generation has no admin server; the serving one passes the word on.
         @Test func reopeningReachesGenerationsThatDrain() throws {
             try scenario("reopening while generations drain", seconds: 60) { s in
