@@ -17,8 +17,7 @@ public final class ProcessHandle {
 
     /// Whether `pid` is that of a process that runs; a zombie does not. One of another pid namespace is taken for one.
     public static func isRunning(pid: Int32) -> Bool {
-        guard pid > 0 else { return true }
-        return ProcessHandle(pid: pid).map { !$0.hasEnded } ?? false
+        pid <= 0 || px_process_is_running(pid)
     }
 
     @discardableResult

@@ -48,7 +48,8 @@ extension Generation {
     /// A link that nobody has accepted does not end with the process that listened, if our supervisor keeps the socket; and nobody
     /// accepts it, because the supervisor waits for us.
     private func watchListener(_ relative: Relative) throws(CoreError) {
-        guard ProcessHandle.isRunning(pid: relative.pid), let process = relative.process else { return listenerDied(relative) }
+        guard ProcessHandle.isRunning(pid: relative.pid) else { return listenerDied(relative) }
+        guard let process = relative.process else { return }
         try loop.watch(process.descriptor.fd) { [unowned self] in
             loop.unwatch(process.descriptor.fd)
             listenerDied(relative)

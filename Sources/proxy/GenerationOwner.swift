@@ -21,9 +21,10 @@ extension Generation {
         if let relative = child?.relative, relative.epoch == owner, let process = relative.process { return process.hasEnded }
         // A generation removes its record when it ends, and the serving one removes those of the dead.
         guard let record = controlBlock?.generations.first(where: { $0.epoch == owner }) else { return true }
+        if seesProcesses { return !ProcessHandle.isRunning(pid: record.pid) }
         if let process = ProcessHandle(pid: record.pid) { return process.hasEnded }
         let now = System.monotonicNs
-        return seesProcesses || (now > record.heartbeatNs && now - record.heartbeatNs > Self.unseenSilenceNs)
+        return now > record.heartbeatNs && now - record.heartbeatNs > Self.unseenSilenceNs
     }
 
     /// Whether the process numbers in the control block are ours: the kernel shows 0 for a peer outside of our PID namespace.

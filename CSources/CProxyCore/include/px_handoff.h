@@ -190,6 +190,9 @@ PX_API PX_MUST_USE int px_spawn(const struct px_spawn_spec *spec, int32_t *pid, 
 /// Send a signal through a pidfd (never to a recycled pid). Returns 0 or -errno.
 PX_API PX_MUST_USE int px_pidfd_signal(int pidfd, int signal);
 PX_API PX_MUST_USE int px_pidfd_open(int32_t pid);
+/// Whether process `pid` (> 0) runs; one that has ended and was not reaped does not. A pidfd tells; where none can be had (no descriptor
+/// left, a seccomp filter that does not know the call) the pid alone, which may be another's by now: never takes a living process for dead.
+PX_API PX_MUST_USE bool px_process_is_running(int32_t pid);
 /// Reap `pid` if it has ended (WNOHANG): returns 1 with `*exit_code` (or `*term_signal` > 0), 0 while it runs, -errno.
 /// pid -1: any child; `*reaped` gets its pid.
 PX_API PX_MUST_USE int px_reap(int32_t pid, int32_t *reaped, int32_t *exit_code, int32_t *term_signal);

@@ -26,6 +26,7 @@ final class Supervisor {
     private var processes: [Int32: GenerationProcess] = [:]
     /// Generations of somebody else's making.
     private var foreign: [Int32: ProcessHandle] = [:]
+    private var unwatched: [Int32: MainLoop.Timer] = [:]
     private var timers: [SupervisorState.Timer: MainLoop.Timer] = [:]
     private var lastRestart: RestartReport?
     /// Who has just asked, while their command is obeyed.
@@ -165,7 +166,7 @@ final class Supervisor {
         guard let kept = keeper.kept, state.serving == nil, processes[kept.pid] == nil else { return nil }
         guard let listener = try? Link.connect(settings.names.proxy).peer() else { return kept }
         // A dead process that nobody has reaped yet can still be opened.
-        return ProcessHandle(pid: listener.pid)?.hasEnded ?? true ? kept : nil
+        return ProcessHandle.isRunning(pid: listener.pid) ? nil : kept
     }
 
     /// In systemd's hands as well.
@@ -201,13 +202,23 @@ final class Supervisor {
     private func watch(_ pid: Int32) {
         let ended = { [weak self] in
             guard let self else { return }
+            unwatched[pid] = nil
             foreign.removeValue(forKey: pid).map { loop.unwatch($0.descriptor.fd) }
             // Only its parent learns how it ended.
             feed(.ended(pid: pid, .init(code: nil, text: "ended")))
         }
-        guard let process = ProcessHandle(pid: pid) else { return ended() }
+        guard let process = ProcessHandle(pid: pid) else {
+            return ProcessHandle.isRunning(pid: pid) ? lookAgain(at: pid) : ended()
+        }
         foreign[pid] = process
         do { try loop.watch(process.descriptor.fd, ended) } catch { ended() }
+    }
+
+    /// It runs, and no pidfd of it can be had to say when that ends.
+    private func lookAgain(at pid: Int32) {
+        let timer = unwatched[pid] ?? loop.makeTimer { [weak self] in self?.watch(pid) }
+        unwatched[pid] = timer
+        loop.arm(timer, afterMs: 500)
     }
 
     private var status: SupervisorStatus {
