@@ -19,7 +19,7 @@ asan: ## C tests, Swift unit tests and the whole proxy end to end under address 
 	@Tests/tools/sanitize.sh asan
 tsan: ## the same under the thread sanitizer
 	@Tests/tools/sanitize.sh tsan
-valgrind: build ## C tests and a restart of the released proxy under memcheck
+valgrind: build ## C tests, Swift tests and the released programs end to end under memcheck
 	@Tests/tools/valgrind.sh
 fuzz: ## fuzz every target for FUZZ_SECONDS (600) each
 	@Tests/tools/fuzz.sh $${FUZZ_SECONDS:-600}

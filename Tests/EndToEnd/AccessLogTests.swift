@@ -83,6 +83,12 @@ extension EndToEnd {
             }
         }
 
+        private func isOpen(_ path: String, in pid: Int32) -> Bool {
+            let folder = "/proc/\(pid)/fd"
+            let descriptors = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            return descriptors.contains { (try? FileManager.default.destinationOfSymbolicLink(atPath: "\(folder)/\($0)")) == path }
+        }
+
         /// A draining generation has no admin server; the serving one passes the word on.
         @Test func reopeningReachesGenerationsThatDrain() throws {
             try scenario("reopening while generations drain", seconds: 60) { s in
@@ -99,6 +105,9 @@ extension EndToEnd {
                 s.checkEqual(try chain.admin.post("/reopen_logs").status, 200, "POST /reopen_logs")
                 for generation in chain.generations.dropLast() {
                     try generation.waitForLog("asked by the serving generation, reopening log files")
+                }
+                for generation in chain.generations {
+                    try eventually("\(generation.name) to let go of the old file") { !isOpen("\(path).1", in: generation.pid) }
                 }
                 for socket in held { socket.close() }
                 try eventually("3 lines in the new file") { (try? lines(path).count) == 3 }

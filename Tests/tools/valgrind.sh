@@ -1,7 +1,8 @@
 #!/bin/bash
 # Memory that is read before it was written, which the address sanitizer does not see: valgrind.sh [test-name-part ...].
 # Every C test under memcheck in a process of its own; then the released proxy through a start, clients, a restart and a stop, with
-# its leaks. Needs valgrind and some ten minutes. Reports are left in .build-valgrind/reports.
+# its leaks; then the Swift tests and end-to-end tests (valgrind_swift.sh). Needs valgrind, binutils and half an hour. Reports are left in
+# .build-valgrind/reports.
 set -eu
 cd "$(dirname "$0")/../.."
 command -v valgrind >/dev/null || { echo "valgrind is missing: apt-get install valgrind" >&2; exit 69; }
@@ -75,4 +76,5 @@ if [ $# -eq 0 ]; then proxy_session >>"$work/results" && echo passed >>"$work/re
 grep -v '^passed$' "$work/results" || true
 failed=$(grep -c '^FAILED' "$work/results" || true)
 echo "$(grep -c '^passed$' "$work/results" || true) passed, $failed failed"
+[ $# -gt 0 ] || Tests/tools/valgrind_swift.sh || failed=$((failed + 1))
 [ "$failed" -eq 0 ]
