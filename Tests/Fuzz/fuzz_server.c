@@ -38,7 +38,7 @@ struct server {
     struct peer clients[CLIENTS], upstreams[UPSTREAMS];
     uint8_t listener_of[CLIENTS];
     uint32_t client_count, upstream_count;
-    bool lossless, stopped;
+    bool lossless, stopped, rolled_back;
     uint32_t events[EVENTS], turns;
 };
 
@@ -199,10 +199,9 @@ static void settle(struct server *server) {
     for (int quiet = 0; quiet < 2 || faults_owed() > 0;) quiet = turn(server) > 0 ? 0 : quiet + 1;
 }
 
-// A rollback that comes while a drained pipe's queue waits for descriptors binds the pipe anew, and the queue is lost.
 static void start_accepting(struct server *server) {
     struct px_detail detail = {0};
-    if (server->stopped && faults_exhausted()) server->lossless = false;
+    server->rolled_back |= server->stopped;
     require(px_engine_accept_start(server->engine, &detail) == 0, detail.text);
     server->stopped = false;
 }
@@ -453,6 +452,8 @@ static void run(struct server *server, struct input *input) {
     for (int i = 0; i < OPERATIONS && input->left > 0; i++) operate(server, input);
     faults_stop();
     settle(server);
+    // A rollback that comes while a drained pipe's queue waits for descriptors binds the pipe anew, and the queue is lost.
+    if (server->rolled_back && faults_exhausted()) server->lossless = false;
     if (server->lossless) {
         converse_to_the_end(server);
         check_delivered(server);
