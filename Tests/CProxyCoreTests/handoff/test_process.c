@@ -19,6 +19,7 @@ static pid_t living(void) {
     pid_t pid = fork();
     ASSERT_CALL(pid);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         for (;;) pause();
     }
     return pid;
